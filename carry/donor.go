@@ -1,0 +1,158 @@
+package carry
+
+import (
+	"fmt"
+	"iter"
+	"sync"
+
+	"replicator/oplog"
+	"replicator/store"
+	syncer "replicator/sync"
+)
+
+// A Donor holds the snapshots that peers are pulling from. It may be used by
+// several goroutines; the steps of one session must come one after the other,
+// except Close.
+type Donor struct {
+	store *store.Store
+
+	mu      sync.Mutex // guards streams
+	streams map[uint64]*stream
+}
+
+// NewDonor returns a donor that serves from s.
+func NewDonor(s *store.Store) *Donor {
+	return &Donor{store: s, streams: map[uint64]*stream{}}
+}
+
+// A stream reads one snapshot, page after page.
+type stream struct {
+	mu     sync.Mutex // held while a page is read
+	snap   *store.Snapshot
+	next   func() (oplog.Entry, error, bool)
+	stop   func()
+	spare  *oplog.Entry // read, but too large for the page before
+	closed bool
+}
+
+// Open opens a snapshot for a session. Own writes in it that are not on disk
+// yet are synced first: nothing of our own leaves before it is durable.
+func (d *Donor) Open(a syncer.OpenSnapshot) syncer.SnapshotOpened {
+	ev := syncer.SnapshotOpened{Session: a.Session}
+	b, err := held(d.store, a.Bucket)
+	if err != nil {
+		ev.Err = err
+		return ev
+	}
+	snap, err := b.Snapshot()
+	if err != nil {
+		ev.Err = err
+		return ev
+	}
+	if snap.Own > b.DurableSeq() {
+		if err := d.store.Sync(); err != nil {
+			ev.Err = fmt.Errorf("sync before serving: %w", err)
+			_ = snap.Close() // the sync error says more
+			return ev
+		}
+	}
+	d.mu.Lock()
+	d.streams[a.Session] = &stream{snap: snap}
+	d.mu.Unlock()
+	ev.Clock, ev.Ahead, ev.GCV, ev.Rows = snap.Clock, snap.Ahead, snap.GCV, snap.Rows
+	return ev
+}
+
+// Read reads the next page. A session that is closed reads as ended.
+func (d *Donor) Read(a syncer.ReadPage) syncer.PageRead {
+	d.mu.Lock()
+	st := d.streams[a.Session]
+	d.mu.Unlock()
+	if st == nil {
+		return syncer.PageRead{Session: a.Session, End: true}
+	}
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.closed {
+		return syncer.PageRead{Session: a.Session, End: true}
+	}
+	if st.next == nil {
+		st.begin(a)
+	}
+	return st.page(a)
+}
+
+func (st *stream) begin(a syncer.ReadPage) {
+	rows := st.snap.Log(a.Above)
+	if a.KeyOrder {
+		rows = st.snap.Rows(a.Above, a.After)
+	}
+	st.next, st.stop = iter.Pull2(rows)
+}
+
+func (st *stream) page(a syncer.ReadPage) syncer.PageRead {
+	ev := syncer.PageRead{Session: a.Session, Last: a.After}
+	for {
+		e, err, ok := st.take()
+		if err != nil {
+			ev.Err = err
+			return ev
+		}
+		if !ok {
+			ev.End = true
+			return ev
+		}
+		if len(ev.Entries) > 0 && ev.Size+e.Size() > a.Limit {
+			st.spare = &e
+			return ev
+		}
+		ev.Entries = append(ev.Entries, e)
+		ev.Size += e.Size()
+		ev.Last = e.Key
+	}
+}
+
+func (st *stream) take() (oplog.Entry, error, bool) {
+	if st.spare != nil {
+		e := *st.spare
+		st.spare = nil
+		return e, nil, true
+	}
+	return st.next()
+}
+
+// Close ends a session, waiting for a page that is being read. Closing one that
+// is not open does nothing.
+func (d *Donor) Close(session uint64) error {
+	d.mu.Lock()
+	st := d.streams[session]
+	delete(d.streams, session)
+	d.mu.Unlock()
+	if st == nil {
+		return nil
+	}
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.closed = true
+	if st.stop != nil {
+		st.stop()
+	}
+	return st.snap.Close()
+}
+
+// CloseAll ends every session, at shutdown.
+func (d *Donor) CloseAll() error {
+	d.mu.Lock()
+	var open []uint64
+	for id := range d.streams {
+		open = append(open, id)
+	}
+	d.mu.Unlock()
+	var first error
+	for _, id := range open {
+		if err := d.Close(id); err != nil && first == nil {
+			first = err
+		}
+	}
+	return first
+}

@@ -1,0 +1,57 @@
+package carry
+
+import (
+	"replicator/oplog"
+	"replicator/store"
+	syncer "replicator/sync"
+)
+
+// A View answers the engine's questions from the store's memory.
+type View struct{ Store *store.Store }
+
+var _ syncer.Store = View{}
+
+// Buckets lists the buckets held, in order.
+func (v View) Buckets() []string { return v.Store.Buckets() }
+
+// Durable returns the digest of the bucket's last fsynced state.
+func (v View) Durable(bucket string) oplog.Digest {
+	if b, ok := v.Store.Bucket(bucket); ok {
+		return b.Durable()
+	}
+	return oplog.Digest{Bucket: bucket}
+}
+
+// Covered returns the row of one origin in the bucket's clock.
+func (v View) Covered(bucket string, o oplog.Origin) oplog.Seq {
+	if b, ok := v.Store.Bucket(bucket); ok {
+		return b.Seq(o)
+	}
+	return 0
+}
+
+// Clock returns a copy of the bucket's clock.
+func (v View) Clock(bucket string) oplog.Clock {
+	if b, ok := v.Store.Bucket(bucket); ok {
+		return b.Clock()
+	}
+	return oplog.Clock{}
+}
+
+// ClockHash returns the hash of the bucket's clock.
+func (v View) ClockHash(bucket string) oplog.ClockHash {
+	if b, ok := v.Store.Bucket(bucket); ok {
+		return b.ClockParts()
+	}
+	return oplog.ClockHash{}
+}
+
+// Token returns the token of the bucket's unfinished pull.
+func (v View) Token(bucket string) (syncer.Token, bool) {
+	b, ok := v.Store.Bucket(bucket)
+	if !ok {
+		return syncer.Token{}, false
+	}
+	t, ok := b.Token()
+	return syncer.Token{Cursor: t.Cursor, Claim: t.Claim}, ok
+}

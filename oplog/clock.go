@@ -1,0 +1,128 @@
+package oplog
+
+import (
+	"encoding/binary"
+	"maps"
+	"slices"
+
+	"github.com/cespare/xxhash/v2"
+)
+
+// A Clock is a version vector, and a promise: for every write it covers, its
+// holder has that write or one that beat it. A nil Clock covers nothing and may
+// be read; a missing origin counts as zero, and no row holds a zero.
+type Clock map[Origin]Seq
+
+// Covers reports whether d is under the clock.
+func (c Clock) Covers(d Dot) bool { return d.Seq <= c[d.Origin] }
+
+// GE reports whether c covers all that d covers.
+func (c Clock) GE(d Clock) bool {
+	for o, seq := range d {
+		if c[o] < seq {
+			return false
+		}
+	}
+	return true
+}
+
+// Equal reports whether c and d cover the same writes.
+func (c Clock) Equal(d Clock) bool { return c.GE(d) && d.GE(c) }
+
+// Join raises c to the pointwise maximum of c and d. c must not be nil.
+func (c Clock) Join(d Clock) {
+	for o, seq := range d {
+		if seq > c[o] {
+			c[o] = seq
+		}
+	}
+}
+
+// Meet returns the pointwise minimum of c and d.
+func (c Clock) Meet(d Clock) Clock {
+	m := Clock{}
+	for o, seq := range c {
+		if low := min(seq, d[o]); low > 0 {
+			m[o] = low
+		}
+	}
+	return m
+}
+
+// Above returns the rows of c that d does not cover.
+func (c Clock) Above(d Clock) Clock {
+	m := Clock{}
+	for o, seq := range c {
+		if seq > d[o] {
+			m[o] = seq
+		}
+	}
+	return m
+}
+
+// Lag returns by how many seqs d exceeds c, summed over all origins.
+func (c Clock) Lag(d Clock) uint64 {
+	var n uint64
+	for o, seq := range d {
+		if seq > c[o] {
+			n += seq - c[o]
+		}
+	}
+	return n
+}
+
+// Clone returns a copy of c that is never nil.
+func (c Clock) Clone() Clock {
+	d := make(Clock, len(c))
+	maps.Copy(d, c)
+	return d
+}
+
+// Origins returns the origins of c in order.
+func (c Clock) Origins() []Origin {
+	return slices.SortedFunc(maps.Keys(c), Origin.Compare)
+}
+
+// ClockParts is into how many sub-hashes a clock is cut when two clocks are
+// compared without sending either.
+const ClockParts = 256
+
+// A ClockHash is the hash of a clock, kept by adding and removing rows: Parts
+// holds the sums of the row hashes by origin, Sum the sum over all. Equal
+// clocks have equal hashes; the hash of an empty clock is zero.
+type ClockHash struct {
+	Sum   uint64
+	Parts [ClockParts]uint64
+}
+
+// Move replaces the row (o, from) by (o, to). Zero stands for no row.
+func (h *ClockHash) Move(o Origin, from, to Seq) {
+	delta := clockRowHash(o, to) - clockRowHash(o, from)
+	h.Sum += delta
+	h.Parts[ClockPart(o)] += delta
+}
+
+// HashClock returns the hash of c.
+func HashClock(c Clock) ClockHash {
+	var h ClockHash
+	for o, seq := range c {
+		h.Move(o, 0, seq)
+	}
+	return h
+}
+
+// ClockPart returns in which part of a ClockHash the origin counts.
+func ClockPart(o Origin) int {
+	return int(clockRowHash(o, 1<<64-1) % ClockParts)
+}
+
+func clockRowHash(o Origin, seq Seq) uint64 {
+	if seq == 0 {
+		return 0
+	}
+	b := make([]byte, 0, 96)
+	b = append(b, o.Node...)
+	b = binary.BigEndian.AppendUint64(append(b, 0), o.Epoch)
+	b = binary.BigEndian.AppendUint64(b, seq)
+	return xxhash.Sum64(b)
+}

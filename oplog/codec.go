@@ -1,0 +1,158 @@
+package oplog
+
+import (
+	"errors"
+	"fmt"
+)
+
+// A Codec is a way to write a message. Readers take every codec, so the nodes
+// of a fleet need not agree on one.
+type Codec string
+
+// The codecs. Byte 0 of a body tells which one wrote it, and its version.
+const (
+	Msgpack Codec = "msgpack" // compact; byte 0 is 0x01
+	JSON    Codec = "json"    // readable with nats sub; byte 0 is {, "v" is 1
+)
+
+const (
+	msgpackV1 = 0x01
+	jsonV1    = 1
+)
+
+// MaxBody is the largest body that Decode looks at, in bytes. It leaves room
+// for a value of MaxValue in base64.
+const MaxBody = 24 << 20
+
+// Errors of Decode that callers tell apart.
+var (
+	// ErrVersion reports a body in a format newer than this program knows.
+	ErrVersion = errors.New("oplog: unknown format version")
+	// ErrKind reports a well-formed body whose message type is unknown.
+	ErrKind = errors.New("oplog: unknown message type")
+	// ErrMalformed reports a body that no correct master sends.
+	ErrMalformed = errors.New("oplog: malformed body")
+)
+
+// ParseCodec returns the codec of that name.
+func ParseCodec(name string) (Codec, error) {
+	switch c := Codec(name); c {
+	case Msgpack, JSON:
+		return c, nil
+	}
+	return "", fmt.Errorf("codec %q: want msgpack or json", name)
+}
+
+// Encode writes m as a self-describing body.
+func Encode(c Codec, m Message) ([]byte, error) {
+	if c == JSON {
+		return encodeJSON(m)
+	}
+	return encodeMsgpack(m)
+}
+
+// Decode reads a body that Encode wrote, in either codec. It returns an error
+// that wraps ErrVersion, ErrKind or ErrMalformed when it cannot, and never
+// keeps body: the message owns its bytes.
+func Decode(body []byte) (Message, error) {
+	switch {
+	case len(body) == 0:
+		return nil, fmt.Errorf("%w: empty", ErrMalformed)
+	case len(body) > MaxBody:
+		return nil, fmt.Errorf("%w: %d bytes, limit %d", ErrMalformed, len(body), MaxBody)
+	case body[0] == msgpackV1:
+		return decodeMsgpack(body)
+	case body[0] == '{':
+		return decodeJSON(body)
+	}
+	return nil, fmt.Errorf("%w: first byte 0x%02x", ErrVersion, body[0])
+}
+
+// A coder visits the fields of a message in order. A writing coder reads the
+// fields it is shown, a reading coder fills them, so that each message says
+// its layout once for both codecs and both directions.
+//
+// A coder that meets an error remembers it and does nothing from then on.
+type coder interface {
+	str(name string, p *string)
+	uint(name string, p *uint64)
+	int(name string, p *int64)
+	bool(name string, p *bool)
+	data(name string, p *[]byte)
+	origin(name string, p *Origin)
+	nonce(name string, p *Nonce)
+	// object visits a group of so many fields. An empty name is a list element.
+	object(name string, fields int, body func(coder))
+	// count visits the length of a list. Elements follow with empty names.
+	count(name string, n int) int
+	// endList ends the list that the last count opened.
+	endList()
+	fail(err error)
+	failed() bool
+}
+
+// codeList visits a list of at most limit elements. A reader grows the list as
+// elements really arrive: the count alone never buys memory.
+func codeList[T any](c coder, name string, list *[]T, limit int, each func(coder, *T)) {
+	n := c.count(name, len(*list))
+	if n > limit {
+		c.fail(fmt.Errorf("%s: %d elements, limit %d", name, n, limit))
+		n = 0
+	}
+	for i := 0; i < n && !c.failed(); i++ {
+		if i == len(*list) {
+			var zero T
+			*list = append(*list, zero)
+		}
+		each(c, &(*list)[i])
+	}
+	c.endList()
+}
+
+// codeClock visits a clock as its rows in order of origin.
+func codeClock(c coder, name string, clock *Clock) {
+	rows := make([]Dot, 0, len(*clock))
+	for _, o := range clock.Origins() {
+		rows = append(rows, Dot{Origin: o, Seq: (*clock)[o]})
+	}
+	codeList(c, name, &rows, MaxClock, func(c coder, d *Dot) {
+		c.object("", 2, func(c coder) {
+			c.origin("origin", &d.Origin)
+			c.uint("seq", &d.Seq)
+		})
+	})
+	if *clock == nil {
+		*clock = make(Clock, len(rows))
+	}
+	for _, d := range rows {
+		(*clock)[d.Origin] = d.Seq
+	}
+}
+
+func codeStamp(c coder, name string, s *Stamp) {
+	c.object(name, 3, func(c coder) {
+		c.uint("hlc", (*uint64)(&s.HLC))
+		c.origin("origin", &s.Origin)
+		c.uint("seq", &s.Seq)
+	})
+}
+
+func codeUint32(c coder, name string, p *uint32) {
+	wide := uint64(*p)
+	c.uint(name, &wide)
+	if wide > 1<<32-1 {
+		c.fail(fmt.Errorf("%s: %d does not fit 32 bits", name, wide))
+		return
+	}
+	*p = uint32(wide)
+}
+
+func codeInt(c coder, name string, p *int) {
+	wide := uint64(*p)
+	c.uint(name, &wide)
+	if wide > 1<<31-1 {
+		c.fail(fmt.Errorf("%s: %d does not fit 31 bits", name, wide))
+		return
+	}
+	*p = int(wide)
+}

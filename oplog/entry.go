@@ -1,0 +1,121 @@
+package oplog
+
+import (
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+)
+
+// The limits of what a master takes, by itself or from a peer.
+const (
+	MaxName   = 64       // bytes of a node or bucket name
+	MaxKey    = 4096     // bytes of a key; a key has at least one
+	MaxValue  = 16 << 20 // bytes of a value
+	MaxClock  = 65536    // origins in a clock
+	MaxBucket = 1024     // buckets of a node
+)
+
+// HashParts is into how many parts the hash of a bucket's rows is cut.
+const HashParts = 1024
+
+// An Entry is one write as it travels, and, where it won its key, the row as it
+// is stored. Its slices belong to whoever holds the entry: nothing in this
+// package keeps them.
+type Entry struct {
+	Key       []byte
+	Value     []byte // empty for a tombstone
+	Stamp     Stamp
+	Prev      Stamp // stamp of the row that the writer replaced; zero if there was none
+	Tombstone bool  // the entry deletes its key
+	Expiry    int64 // milliseconds since 1970 after which nodes hide the row; 0 never
+
+	// BatchBack and BatchAhead are how many seqs before and after this one
+	// belong to the same atomic batch. Both are zero for a write of its own.
+	BatchBack, BatchAhead uint32
+}
+
+// Dot returns the name of the write.
+func (e *Entry) Dot() Dot { return e.Stamp.Dot() }
+
+// Expired reports whether the entry's expiry has passed at now.
+func (e *Entry) Expired(now time.Time) bool {
+	return e.Expiry != 0 && now.UnixMilli() >= e.Expiry
+}
+
+// Live reports whether a reader at now sees the entry.
+func (e *Entry) Live(now time.Time) bool { return !e.Tombstone && !e.Expired(now) }
+
+// Size returns about how many bytes the entry takes on a wire.
+func (e *Entry) Size() int {
+	return len(e.Key) + len(e.Value) + len(e.Stamp.Origin.Node) + len(e.Prev.Origin.Node) + 64
+}
+
+// Check reports whether the entry is one that a correct master could have
+// written: sizes within limits, named origin, seq and timestamp present.
+func (e *Entry) Check() error {
+	switch {
+	case len(e.Key) == 0:
+		return fmt.Errorf("entry %s: empty key", e.Dot())
+	case len(e.Key) > MaxKey:
+		return fmt.Errorf("entry %s: key of %d bytes, limit %d", e.Dot(), len(e.Key), MaxKey)
+	case len(e.Value) > MaxValue:
+		return fmt.Errorf("entry %s: value of %d bytes, limit %d", e.Dot(), len(e.Value), MaxValue)
+	case e.Tombstone && len(e.Value) > 0:
+		return fmt.Errorf("entry %s: tombstone with a value", e.Dot())
+	case !ValidName(e.Stamp.Origin.Node) || e.Stamp.Origin.Epoch == 0 || e.Stamp.Seq == 0 || e.Stamp.HLC == 0:
+		return fmt.Errorf("entry %s: no complete stamp", e.Dot())
+	case !e.Prev.IsZero() && (!ValidName(e.Prev.Origin.Node) || !e.Prev.Less(e.Stamp)):
+		return fmt.Errorf("entry %s: replaces a later row", e.Dot())
+	case e.Expiry < 0:
+		return fmt.Errorf("entry %s: negative expiry", e.Dot())
+	}
+	return nil
+}
+
+// ValidName reports whether s is one token of 1 to MaxName letters, digits,
+// underscores and hyphens, as node and bucket names are.
+func ValidName(s string) bool {
+	if len(s) == 0 || len(s) > MaxName {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		letter := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+		if !letter && (c < '0' || c > '9') && c != '_' && c != '-' {
+			return false
+		}
+	}
+	return true
+}
+
+// Hash returns the row hash: 64 bits over key, stamp, flags, expiry and value.
+func (e *Entry) Hash() uint64 {
+	b := make([]byte, 0, 256)
+	b = binary.BigEndian.AppendUint32(b, uint32(len(e.Key)))
+	b = append(b, e.Key...)
+	b = binary.BigEndian.AppendUint64(b, uint64(e.Stamp.HLC))
+	b = append(append(b, e.Stamp.Origin.Node...), 0)
+	b = binary.BigEndian.AppendUint64(b, e.Stamp.Origin.Epoch)
+	b = binary.BigEndian.AppendUint64(b, e.Stamp.Seq)
+	b = append(b, e.flags())
+	b = binary.BigEndian.AppendUint64(b, uint64(e.Expiry))
+	var d xxhash.Digest
+	d.Reset()
+	_, _ = d.Write(b) // never fails
+	_, _ = d.Write(e.Value)
+	return d.Sum64()
+}
+
+// HashPart returns in which of the HashParts parts the key counts.
+func HashPart(key []byte) int { return int(xxhash.Sum64(key) % HashParts) }
+
+const flagTombstone = 1
+
+func (e *Entry) flags() byte {
+	if e.Tombstone {
+		return flagTombstone
+	}
+	return 0
+}

@@ -1,0 +1,37 @@
+package oplog
+
+import "time"
+
+// hlcBits is how many low bits of an HLC count events within a millisecond.
+const hlcBits = 16
+
+// An HLC is a reading of a hybrid logical clock (Kulkarni et al., "Logical
+// Physical Clocks", 2014): milliseconds since 1970 in the upper 48 bits, a
+// counter in the lower 16. Adding one is always allowed: a counter that runs
+// over carries into the milliseconds.
+type HLC uint64
+
+// HLCAt returns the reading of a wall clock at t, with a zero counter. Times
+// before 1970 read as zero.
+func HLCAt(t time.Time) HLC {
+	ms := t.UnixMilli()
+	if ms < 0 {
+		return 0
+	}
+	return HLC(uint64(ms) << hlcBits)
+}
+
+// Time returns the wall-clock part of h, in UTC, to the millisecond.
+func (h HLC) Time() time.Time { return time.UnixMilli(h.Millis()).UTC() }
+
+// Millis returns the wall-clock part of h in milliseconds since 1970.
+func (h HLC) Millis() int64 { return int64(h >> hlcBits) }
+
+// Add returns h moved by d, never below zero.
+func (h HLC) Add(d time.Duration) HLC {
+	ms := h.Millis() + d.Milliseconds()
+	if ms < 0 {
+		return 0
+	}
+	return HLC(uint64(ms)<<hlcBits | uint64(h)&(1<<hlcBits-1))
+}

@@ -1,0 +1,127 @@
+package syncer
+
+import (
+	"time"
+
+	"replicator/oplog"
+)
+
+// An Action is something the engine wants done. Actions are carried out in
+// order; those on one bucket's store one after the other.
+type Action interface{ action() }
+
+type (
+	// Beat publishes a heartbeat.
+	Beat struct{ Message *oplog.Heartbeat }
+
+	// Send puts a message on the sync subject of a peer, from which it answers
+	// into our reply space under the session's name.
+	Send struct {
+		To      string
+		Bucket  string
+		Session uint64
+		Message oplog.Message
+	}
+
+	// Answer puts a message into the reply space of a peer.
+	Answer struct {
+		Reply   string
+		Message oplog.Message
+	}
+
+	// ApplyLive merges live messages that continue the clock. LiveApplied
+	// follows; several actions may share one.
+	ApplyLive struct {
+		Bucket  string
+		Message *oplog.Live
+		Size    int
+	}
+
+	// ApplyPage merges a page and stores the token, if any, with it.
+	// PageApplied follows.
+	ApplyPage struct {
+		Bucket  string
+		Session uint64
+		Number  uint64
+		Entries []oplog.Entry
+		Token   *Token
+	}
+
+	// EndPull joins the claim into the clock and drops the token. PullEnded
+	// follows.
+	EndPull struct {
+		Bucket  string
+		Session uint64
+		Claim   oplog.Clock
+	}
+
+	// OpenSnapshot opens a snapshot for a puller and makes sure that no own
+	// write in it is above the durable watermark. SnapshotOpened follows.
+	OpenSnapshot struct {
+		Bucket  string
+		Session uint64
+	}
+
+	// ReadPage reads the next entries of a snapshot with seq above the clock,
+	// about Limit bytes of them but at least one. PageRead follows.
+	ReadPage struct {
+		Session  uint64
+		KeyOrder bool
+		Above    oplog.Clock // only read by the first page of a session
+		After    []byte      // likewise
+		Limit    int
+	}
+
+	// CloseSnapshot ends a session's snapshot. Reading it may still be under
+	// way: its PageRead is ignored.
+	CloseSnapshot struct{ Session uint64 }
+
+	// JoinBucket makes the store hold a bucket heard of. Joined follows.
+	JoinBucket struct{ Bucket string }
+
+	// Fence ends local writes until the node is renamed or started again.
+	Fence struct{ Reason string }
+
+	// Raise tells people of something. Text is a sentence, Peer who it is about.
+	Raise struct {
+		Kind   EventKind
+		Bucket string
+		Peer   string
+		Text   string
+	}
+
+	// WakeAt asks for a Tick at that time. It replaces the one asked for before.
+	WakeAt struct{ Time time.Time }
+)
+
+// A Token is how far a pull in key order has come: every write under Claim
+// whose key is at most Cursor is here, or one that beat it.
+type Token struct {
+	Cursor []byte
+	Claim  oplog.Clock
+}
+
+// An EventKind names what Raise tells of; it is a token of a subject.
+type EventKind string
+
+// The kinds of events.
+const (
+	EventDuplicate  EventKind = "duplicate"   // another running instance bears our name
+	EventCatchingUp EventKind = "catching_up" // live writes came faster than they were taken
+	EventCaughtUp   EventKind = "caught_up"   // the bucket follows live again
+	EventGate       EventKind = "gate"        // a donor refuses: it collected tombstones we never saw
+)
+
+func (Beat) action()          {}
+func (Send) action()          {}
+func (Answer) action()        {}
+func (ApplyLive) action()     {}
+func (ApplyPage) action()     {}
+func (EndPull) action()       {}
+func (OpenSnapshot) action()  {}
+func (ReadPage) action()      {}
+func (CloseSnapshot) action() {}
+func (JoinBucket) action()    {}
+func (Fence) action()         {}
+func (Raise) action()         {}
+func (WakeAt) action()        {}

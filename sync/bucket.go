@@ -1,0 +1,91 @@
+package syncer
+
+import (
+	"time"
+
+	"replicator/oplog"
+)
+
+// A bucket is what the engine remembers of one bucket between events. All of
+// it may be lost in a crash.
+type bucket struct {
+	name    string
+	pull    *pull
+	want    *want
+	backoff time.Duration // of pulls that failed
+	byKey   bool          // a stream by log was too slow: ask for key order
+
+	queued      map[oplog.Origin]oplog.Seq // live messages handed to the store, up to here
+	queuedBytes int
+	held        map[oplog.Origin][]heldLive // behind a gap, by first
+	heldBytes   int
+	behind      map[oplog.Origin]oplog.Seq // heard of, neither held nor applied
+	catchingUp  bool
+}
+
+// A want is a pull that has been decided on but not begun.
+type want struct {
+	at    time.Time
+	donor string // empty for any
+}
+
+func (e *Engine) bucket(name string) *bucket {
+	b := e.buckets[name]
+	if b == nil {
+		b = &bucket{
+			name:   name,
+			queued: map[oplog.Origin]oplog.Seq{}, held: map[oplog.Origin][]heldLive{},
+			behind: map[oplog.Origin]oplog.Seq{},
+		}
+		e.buckets[name] = b
+	}
+	return b
+}
+
+// want asks for a pull after d. One wanted sooner stays.
+func (e *Engine) want(b *bucket, donor string, d time.Duration) {
+	at := e.now.Add(d)
+	if b.want == nil || b.want.at.After(at) {
+		b.want = &want{at: at, donor: donor}
+	}
+	e.at(b.want.at)
+}
+
+// tickBucket begins the wanted pull, or gives up on one whose donor is silent.
+// A bucket is pulled from one donor at a time.
+func (e *Engine) tickBucket(b *bucket) {
+	if b.pull != nil {
+		if e.passed(b.pull.deadline) {
+			e.failPull(b, "no answer")
+		}
+		return
+	}
+	if b.want != nil && e.passed(b.want.at) {
+		w := b.want
+		b.want = nil
+		if donor := e.pickDonor(b.name, w.donor); donor != nil {
+			e.startPull(b, donor)
+		}
+	}
+}
+
+// covered returns up to which seq of the origin the store has it, or will have
+// once what is queued is applied.
+func (e *Engine) covered(b *bucket, o oplog.Origin) oplog.Seq {
+	return max(e.store.Covered(b.name, o), b.queued[o])
+}
+
+// settle forgets what was behind and is here now, and reports whether anything
+// still is.
+func (e *Engine) settle(b *bucket) bool {
+	for o, seq := range b.behind {
+		if e.store.Covered(b.name, o) >= seq {
+			delete(b.behind, o)
+		}
+	}
+	if b.catchingUp && len(b.behind) == 0 {
+		b.catchingUp = false
+		e.do(Raise{Kind: EventCaughtUp, Bucket: b.name, Text: "bucket " + b.name + " follows live again"})
+	}
+	return len(b.behind) > 0 || len(b.held) > 0
+}

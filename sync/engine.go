@@ -1,0 +1,270 @@
+package syncer
+
+import (
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+
+	"replicator/oplog"
+)
+
+// An Engine decides for one node what to say and what to take. It is not safe
+// for concurrent use: one loop feeds it.
+type Engine struct {
+	self  oplog.Instance
+	opt   Options
+	store Store
+
+	online   bool
+	stopping bool
+	fenced   bool
+	peers    map[string]*peer
+	buckets  map[string]*bucket
+	pulls    map[uint64]*pull     // by session
+	hellos   map[uint64]*peer     // by session
+	serves   map[serveKey]*serve  // by who pulls
+	reading  map[uint64]*serve    // by snapshot number
+	doubles  map[oplog.Nonce]bool // instances with our name that were told of
+	joining  map[string]bool      // buckets asked to be joined
+	beat     beat
+	numbers  uint64    // snapshot numbers drawn
+	started  time.Time // of the first step
+	due      time.Time // when tick has something to do
+	wake     time.Time // the last WakeAt
+
+	// Only during a step.
+	now time.Time
+	rnd *rand.Rand
+	out []Action
+}
+
+// New returns the engine of the instance self. Its first event should be
+// Connected; until then it sends nothing.
+func New(self oplog.Instance, store Store, o Options) *Engine {
+	return &Engine{
+		self: self, opt: o.withDefaults(), store: store,
+		peers: map[string]*peer{}, buckets: map[string]*bucket{},
+		pulls: map[uint64]*pull{}, hellos: map[uint64]*peer{},
+		serves: map[serveKey]*serve{}, reading: map[uint64]*serve{},
+		doubles: map[oplog.Nonce]bool{}, joining: map[string]bool{},
+	}
+}
+
+// Step takes one event at the time now and returns what has to be done. The
+// same events, times and random numbers always give the same actions.
+func (e *Engine) Step(now time.Time, rnd *rand.Rand, ev Event) []Action {
+	if e.started.IsZero() {
+		e.started = now
+	}
+	e.now, e.rnd, e.out = now, rnd, nil
+	e.handle(ev)
+	if !e.due.IsZero() && !now.Before(e.due) {
+		e.tick()
+	}
+	if !e.due.Equal(e.wake) && !e.due.IsZero() {
+		e.wake = e.due
+		e.do(WakeAt{e.due})
+	}
+	out := e.out
+	e.rnd, e.out = nil, nil
+	return out
+}
+
+func (e *Engine) handle(ev Event) {
+	switch ev := ev.(type) {
+	case Connected:
+		e.connected()
+	case Disconnected:
+		e.disconnected()
+	case Heard:
+		e.heard(ev)
+	case Lost:
+		e.greetAll()
+	case Joined:
+		e.joined(ev.Bucket)
+	case Synced:
+		e.touch(ev.Bucket)
+	case SyncNow:
+		e.syncNow()
+	case Stopping:
+		e.stop()
+	case LiveApplied:
+		e.liveApplied(ev)
+	case PageApplied:
+		e.pageApplied(ev)
+	case PullEnded:
+		e.pullEnded(ev)
+	case SnapshotOpened:
+		e.snapshotOpened(ev)
+	case PageRead:
+		e.pageRead(ev)
+	}
+}
+
+func (e *Engine) do(a Action) { e.out = append(e.out, a) }
+
+// at asks for a tick at t.
+func (e *Engine) at(t time.Time) {
+	if !t.IsZero() && (e.due.IsZero() || t.Before(e.due)) {
+		e.due = t
+	}
+}
+
+// passed reports whether t has come; if it has not, it asks for a tick then.
+// A zero t never comes.
+func (e *Engine) passed(t time.Time) bool {
+	if t.IsZero() {
+		return false
+	}
+	if e.now.Before(t) {
+		e.at(t)
+		return false
+	}
+	return true
+}
+
+// tick does everything that is due and finds out when it is needed next.
+func (e *Engine) tick() {
+	e.due = time.Time{}
+	if !e.online || e.stopping {
+		return
+	}
+	for _, name := range sorted(e.peers) {
+		e.tickPeer(e.peers[name])
+	}
+	for _, name := range sorted(e.buckets) {
+		e.tickBucket(e.buckets[name])
+	}
+	for _, s := range e.sortedServes() {
+		if e.passed(s.deadline) {
+			e.closeServe(s)
+		}
+	}
+	if e.passed(e.beat.next) {
+		e.sendBeat()
+	}
+}
+
+func (e *Engine) connected() {
+	e.online = true
+	for _, name := range e.store.Buckets() {
+		e.bucket(name)
+		e.tell(name)
+	}
+	e.beat.next = e.now
+	e.at(e.now)
+	e.greetAll()
+}
+
+// disconnected ends every session: their messages are lost.
+func (e *Engine) disconnected() {
+	e.online = false
+	for _, name := range sorted(e.buckets) {
+		if b := e.buckets[name]; b.pull != nil {
+			e.dropPull(b)
+		}
+	}
+	for _, s := range e.sortedServes() {
+		e.closeServe(s)
+	}
+	for _, name := range sorted(e.peers) {
+		e.peers[name].endHello(e)
+	}
+}
+
+func (e *Engine) stop() {
+	if e.online {
+		e.stopping = true
+		e.sendBeat()
+	}
+	e.disconnected()
+}
+
+func (e *Engine) joined(name string) {
+	delete(e.joining, name)
+	e.bucket(name)
+	e.touch(name)
+	e.greetAll()
+}
+
+// heard sorts out a message by what it is. What is not meant for us, or says
+// another name than its subject, is dropped: the broker vouches for subjects.
+func (e *Engine) heard(h Heard) {
+	if e.stopping || !e.online {
+		return
+	}
+	switch m := h.Message.(type) {
+	case *oplog.Heartbeat:
+		if m.From.Node == h.From {
+			e.hearBeat(m)
+		}
+	case *oplog.Live:
+		if m.Origin.Node == h.From && m.Bucket == h.Bucket {
+			e.hearLive(h.From, m, h.Size)
+		}
+	case *oplog.Hello:
+		if m.From.Node == h.From && h.From != e.self.Node {
+			e.hearHello(m, h.Reply)
+		}
+	case *oplog.Compare:
+		e.hearCompare(h.From, m, h.Reply)
+	case *oplog.Pull:
+		e.hearPull(h.From, m, h.Reply)
+	case *oplog.Ack:
+		e.hearAck(m)
+	case *oplog.Abort:
+		e.hearAbort(h.From, m)
+	default:
+		if h.From == "" {
+			e.hearAnswer(h.Message)
+		}
+	}
+}
+
+// hearAnswer takes what only comes as an answer to something we asked.
+func (e *Engine) hearAnswer(m oplog.Message) {
+	switch m := m.(type) {
+	case *oplog.HelloReply:
+		e.hearHelloReply(m)
+	case *oplog.Differ:
+		e.hearDiffer(m)
+	case *oplog.Begin:
+		e.hearBegin(m)
+	case *oplog.Page:
+		e.hearPage(m)
+	case *oplog.End:
+		e.hearEnd(m)
+	case *oplog.Busy:
+		e.hearBusy(m)
+	}
+}
+
+// session draws the name of a new session.
+func (e *Engine) session() uint64 { return e.rnd.Uint64() | 1 }
+
+// jitter draws a duration below d, full jitter as for colliding retries.
+func (e *Engine) jitter(d time.Duration) time.Duration {
+	if d <= 0 {
+		return 0
+	}
+	return time.Duration(e.rnd.Int64N(int64(d)))
+}
+
+func (e *Engine) holds(bucket string) bool {
+	_, ok := slices.BinarySearch(e.store.Buckets(), bucket)
+	return ok
+}
+
+// meet asks for a bucket somebody spoke of, if this node joins all.
+func (e *Engine) meet(bucket string) {
+	reserved := strings.HasPrefix(bucket, "_") || bucket == "reply" || bucket == "apireply"
+	if !e.opt.JoinAll || reserved || e.joining[bucket] || e.holds(bucket) {
+		return
+	}
+	e.joining[bucket] = true
+	e.do(JoinBucket{bucket})
+}
+
+func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -1,0 +1,105 @@
+package syncer
+
+import "replicator/oplog"
+
+// An Event is something that happened: a message, the end of an action, time.
+type Event interface{ event() }
+
+type (
+	// Connected tells that messages flow, for the first time or again.
+	Connected struct{}
+
+	// Disconnected tells that nothing can be sent until Connected.
+	Disconnected struct{}
+
+	// Tick tells that the time asked for with WakeAt has come. A tick too many
+	// does no harm.
+	Tick struct{}
+
+	// Heard is a message from the network. From is the node that the subject
+	// names: it is empty for an answer in our reply space. Reply is where the
+	// sender wants answers.
+	Heard struct {
+		From    string
+		Bucket  string
+		Reply   string
+		Message oplog.Message
+		Size    int // bytes of the body
+	}
+
+	// Lost tells that messages were dropped before they got here. An empty
+	// Bucket stands for all.
+	Lost struct{ Bucket string }
+
+	// Joined tells that the store now holds the bucket.
+	Joined struct{ Bucket string }
+
+	// Synced tells that the durable state of the bucket has moved.
+	Synced struct{ Bucket string }
+
+	// SyncNow asks for a handshake with every live peer, and for theirs with us.
+	SyncNow struct{}
+
+	// Stopping asks for the last heartbeat. Only Synced and Tick may follow.
+	Stopping struct{}
+
+	// LiveApplied ends ApplyLive actions: Size is the sum of theirs. With Err
+	// set nothing was merged.
+	LiveApplied struct {
+		Bucket string
+		Size   int
+		Err    error
+	}
+
+	// PageApplied ends an ApplyPage action.
+	PageApplied struct {
+		Bucket  string
+		Session uint64
+		Number  uint64
+		Err     error
+	}
+
+	// PullEnded ends an EndPull action.
+	PullEnded struct {
+		Bucket  string
+		Session uint64
+		Err     error
+	}
+
+	// SnapshotOpened ends an OpenSnapshot action. All in it comes from the one
+	// snapshot, whose own writes are on disk.
+	SnapshotOpened struct {
+		Session uint64
+		Clock   oplog.Clock
+		Ahead   oplog.Clock
+		GCV     oplog.Clock // the gate
+		Rows    uint64
+		Err     error
+	}
+
+	// PageRead ends a ReadPage action. Last is the key of the last row that was
+	// looked at in key order, sent or not. End tells that nothing follows.
+	PageRead struct {
+		Session uint64
+		Entries []oplog.Entry
+		Size    int
+		Last    []byte
+		End     bool
+		Err     error
+	}
+)
+
+func (Connected) event()      {}
+func (Disconnected) event()   {}
+func (Tick) event()           {}
+func (Heard) event()          {}
+func (Lost) event()           {}
+func (Joined) event()         {}
+func (Synced) event()         {}
+func (SyncNow) event()        {}
+func (Stopping) event()       {}
+func (LiveApplied) event()    {}
+func (PageApplied) event()    {}
+func (PullEnded) event()      {}
+func (SnapshotOpened) event() {}
+func (PageRead) event()       {}

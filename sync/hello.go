@@ -1,0 +1,151 @@
+package syncer
+
+import (
+	"time"
+
+	"replicator/oplog"
+)
+
+// A hello is a handshake under way: hashes of our buckets, sent to a peer that
+// answers with those of its own that differ.
+type hello struct {
+	session  uint64
+	deadline time.Time
+	tries    int
+	asked    []oplog.Digest
+	rest     []string // buckets that did not fit this message
+}
+
+const helloTries = 3
+
+func (p *peer) greetIn(e *Engine, d time.Duration) {
+	at := e.now.Add(d)
+	if p.greetAt.IsZero() || p.greetAt.After(at) {
+		p.greetAt = at
+	}
+	e.at(p.greetAt)
+}
+
+func (p *peer) endHello(e *Engine) {
+	if p.hello != nil {
+		delete(e.hellos, p.hello.session)
+		p.hello = nil
+	}
+}
+
+func (e *Engine) tickHello(p *peer) {
+	if e.passed(p.greetAt) {
+		p.greetAt = time.Time{}
+		p.endHello(e)
+		e.sendHello(p, e.unequalBuckets(p), 1)
+	}
+	if p.hello == nil || !e.passed(p.hello.deadline) {
+		return
+	}
+	old := p.hello
+	p.endHello(e)
+	if old.tries == helloTries {
+		p.greeted = false // its next heartbeat starts over
+		return
+	}
+	e.sendHello(p, e.unequalBuckets(p), old.tries+1)
+}
+
+func (e *Engine) sendHello(p *peer, names []string, try int) {
+	n := min(len(names), oplog.MaxDigests)
+	h := &hello{session: e.session(), tries: try, rest: names[n:]}
+	for _, name := range names[:n] {
+		h.asked = append(h.asked, e.store.Durable(name))
+	}
+	h.deadline = e.now.Add(e.opt.AnswerTimeout / 5)
+	e.at(h.deadline)
+	p.hello = h
+	e.hellos[h.session] = p
+	e.do(Send{To: p.name, Bucket: fleet, Session: h.session, Message: &oplog.Hello{
+		From: e.self, Session: h.session, Formats: formats(), MaxBody: oplog.MaxBody, Digests: h.asked,
+	}})
+}
+
+// fleet is the bucket in whose name nodes speak of all buckets at once.
+const fleet = "_fleet"
+
+// formats lists the versions of byte 0 that this program reads.
+func formats() []uint64 { return []uint64{1, '{'} }
+
+// hearHello answers with what differs and, a handshake being mutual, pulls
+// from the sender what is missing here.
+func (e *Engine) hearHello(m *oplog.Hello, reply string) {
+	p := e.peer(m.From.Node)
+	e.meetInstance(p, m.From)
+	p.gone = false
+	if p.heard.IsZero() {
+		p.heard = e.now
+	}
+	answer := &oplog.HelloReply{From: e.self, Session: m.Session, Formats: formats(), MaxBody: oplog.MaxBody}
+	for _, d := range m.Digests {
+		if !e.holds(d.Bucket) {
+			answer.Unknown = append(answer.Unknown, d.Bucket)
+			e.meet(d.Bucket)
+			continue
+		}
+		e.noteDigest(p, d)
+		if own := e.store.Durable(d.Bucket); !own.Same(d) {
+			answer.Digests = append(answer.Digests, own)
+			e.wantQuietly(e.bucket(d.Bucket), p, p.digests[d.Bucket])
+		}
+	}
+	e.do(Answer{Reply: reply, Message: answer})
+}
+
+func (e *Engine) hearHelloReply(m *oplog.HelloReply) {
+	p := e.hellos[m.Session]
+	if p == nil || p.hello == nil || m.From.Node != p.name {
+		return
+	}
+	h := p.hello
+	p.endHello(e)
+	e.meetInstance(p, m.From)
+	p.greeted = true
+	if p.heard.IsZero() {
+		p.heard = e.now
+	}
+	e.noteEqual(p, h, m)
+	for _, d := range m.Digests {
+		if !e.holds(d.Bucket) {
+			continue
+		}
+		e.noteDigest(p, d)
+		if pd := p.digests[d.Bucket]; pd != nil && !pd.last.Same(e.store.Durable(d.Bucket)) {
+			e.wantQuietly(e.bucket(d.Bucket), p, pd)
+		}
+	}
+	if len(h.rest) > 0 {
+		e.sendHello(p, h.rest, 1)
+	}
+}
+
+// noteEqual takes what the answer does not mention: those buckets are as ours
+// were when we asked.
+func (e *Engine) noteEqual(p *peer, h *hello, m *oplog.HelloReply) {
+	named := map[string]bool{}
+	for _, d := range m.Digests {
+		named[d.Bucket] = true
+	}
+	for _, name := range m.Unknown {
+		named[name] = true
+		delete(p.digests, name)
+	}
+	for _, d := range h.asked {
+		if named[d.Bucket] {
+			continue
+		}
+		pd := p.digests[d.Bucket]
+		if pd == nil {
+			pd = &peerDigest{}
+			p.digests[d.Bucket] = pd
+		}
+		// Epoch and Own of the digest are ours, not the peer's.
+		pd.last.Bucket, pd.last.Clock, pd.last.Ahead, pd.last.Sum = d.Bucket, d.Clock, d.Ahead, d.Sum
+		pd.same, pd.unequal = 0, 0
+	}
+}

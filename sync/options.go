@@ -1,0 +1,107 @@
+package syncer
+
+import (
+	"time"
+
+	"replicator/oplog"
+)
+
+// Options tune an Engine. Zero fields take the defaults written beside them.
+type Options struct {
+	// JoinAll makes the node hold every bucket it hears of.
+	JoinAll bool
+
+	// HeartbeatMax is the longest pause between heartbeats of an idle node.
+	// Shorter finds a lost last message sooner and costs more traffic.
+	// Default 60s.
+	HeartbeatMax time.Duration
+	// HeartbeatMin is the pause between a change and the heartbeat that tells
+	// of it. Default 1s.
+	HeartbeatMin time.Duration
+	// HeartbeatUneasy is the pause while a peer's digest differs or a peer is
+	// overdue. Default 5s.
+	HeartbeatUneasy time.Duration
+	// FleetBudget is what the heartbeats of all nodes together may cost, in
+	// bytes a second. Default 4096.
+	FleetBudget int
+
+	// UncoveredAfter is how long a peer's durable write may stay unseen before
+	// it is pulled: live usually brings it. Default 2s.
+	UncoveredAfter time.Duration
+	// GreetJitter spreads the handshakes after a heal. Default 250ms.
+	GreetJitter time.Duration
+	// AnswerTimeout is how long a session waits for its peer. Default 10s.
+	AnswerTimeout time.Duration
+	// BackoffMax is the longest pause between pulls that fail or bring
+	// nothing. Default 2m.
+	BackoffMax time.Duration
+
+	// GapBuffer is how many bytes of live messages a bucket holds while what
+	// came before them is pulled. Default 8 MiB.
+	GapBuffer int
+	// ApplyBuffer is how many bytes of live messages of a bucket may wait for
+	// the store. Default 8 MiB.
+	ApplyBuffer int
+
+	// PageBytes is the size of a page. Default 192 KiB: with its frame it stays
+	// below a frame of 256 KiB.
+	PageBytes int
+	// Window is how many bytes of pages travel before the puller has to
+	// acknowledge. Default 1 MiB.
+	Window int
+	// Serves is how many pulls are served at once. Default 8.
+	Serves int
+	// CutAfter and CutBytes end a stream in key order early, so that no
+	// snapshot pins the store. Defaults 60s and 256 MiB.
+	CutAfter time.Duration
+	CutBytes int
+	// LogOrderMax is up to how many missing writes, or a fiftieth of the rows
+	// if that is more, a stream comes in log order. Default 10000.
+	LogOrderMax uint64
+	// CompareAbove is up to how many rows a clock travels whole. Default 128.
+	CompareAbove int
+}
+
+func (o Options) withDefaults() Options {
+	pick(&o.HeartbeatMax, 60*time.Second)
+	pick(&o.HeartbeatMin, time.Second)
+	pick(&o.HeartbeatUneasy, 5*time.Second)
+	pick(&o.FleetBudget, 4096)
+	pick(&o.UncoveredAfter, 2*time.Second)
+	pick(&o.GreetJitter, 250*time.Millisecond)
+	pick(&o.AnswerTimeout, 10*time.Second)
+	pick(&o.BackoffMax, 2*time.Minute)
+	pick(&o.GapBuffer, 8<<20)
+	pick(&o.ApplyBuffer, 8<<20)
+	pick(&o.PageBytes, 192<<10)
+	pick(&o.Window, 1<<20)
+	pick(&o.Serves, 8)
+	pick(&o.CutAfter, time.Minute)
+	pick(&o.CutBytes, 256<<20)
+	pick(&o.LogOrderMax, 10_000)
+	pick(&o.CompareAbove, 128)
+	return o
+}
+
+func pick[T comparable](field *T, def T) {
+	var zero T
+	if *field == zero {
+		*field = def
+	}
+}
+
+// A Store is what the engine reads of the store, all of it from memory. The
+// methods answer for buckets that Buckets lists, and with zeros for others.
+type Store interface {
+	Buckets() []string // in order
+	// Durable returns the digest of the last fsynced state.
+	Durable(bucket string) oplog.Digest
+	// Covered returns the clock's row of one origin.
+	Covered(bucket string, o oplog.Origin) oplog.Seq
+	// Clock returns a copy of the clock.
+	Clock(bucket string) oplog.Clock
+	// ClockHash returns a copy of the hash of the clock.
+	ClockHash(bucket string) oplog.ClockHash
+	// Token returns the token of an unfinished pull in key order.
+	Token(bucket string) (Token, bool)
+}

@@ -1,0 +1,285 @@
+package syncer
+
+import (
+	"time"
+
+	"replicator/oplog"
+)
+
+// A pull is a session in which this node takes what a donor has and it lacks:
+// A of section 3.4 of the protocol.
+type pull struct {
+	id       oplog.Session
+	bucket   string
+	donor    string
+	started  time.Time
+	deadline time.Time
+
+	began    bool
+	keyOrder bool
+	token    *Token // the one that was resumed
+	claim    oplog.Clock
+	rows     uint64 // of the donor's snapshot
+	pages    uint64 // taken
+	applied  uint64 // of those, in the store
+	entries  uint64
+	bytes    uint64
+	end      *oplog.End
+}
+
+// startPull begins a session. A clock of many rows is compared by its
+// sub-hashes first, so that only rows that differ travel.
+func (e *Engine) startPull(b *bucket, donor *peer) {
+	p := &pull{
+		id:     oplog.Session{ID: e.session(), Puller: e.self.Nonce, Donor: donor.inst.Nonce},
+		bucket: b.name, donor: donor.name, started: e.now,
+	}
+	b.pull = p
+	e.pulls[p.id.ID] = p
+	e.waitForDonor(p)
+	hash := e.store.ClockHash(b.name)
+	if len(e.store.Clock(b.name)) > e.opt.CompareAbove {
+		e.sendTo(p, &oplog.Compare{Session: p.id, Bucket: b.name, Parts: hash.Parts[:]})
+		return
+	}
+	e.sendPull(b, p, false, e.store.Clock(b.name))
+}
+
+func (e *Engine) waitForDonor(p *pull) {
+	p.deadline = e.now.Add(e.opt.AnswerTimeout)
+	e.at(p.deadline)
+}
+
+func (e *Engine) sendTo(p *pull, m oplog.Message) {
+	e.do(Send{To: p.donor, Bucket: p.bucket, Session: p.id.ID, Message: m})
+}
+
+// sendPull asks for the rows above the clock. A token of an earlier pull goes
+// on behind its cursor, with whichever donor.
+func (e *Engine) sendPull(b *bucket, p *pull, compared bool, clock oplog.Clock) {
+	m := &oplog.Pull{Session: p.id, Bucket: b.name, Compared: compared, Clock: clock, Resume: b.byKey}
+	if t, ok := e.store.Token(b.name); ok {
+		p.token = &t
+		m.Resume, m.Cursor = true, t.Cursor
+	}
+	e.sendTo(p, m)
+}
+
+// session returns the pull that a message belongs to, or nil. A message of
+// another instance, or of a session given up, belongs to none.
+func (e *Engine) pullOf(s oplog.Session) *pull {
+	p := e.pulls[s.ID]
+	if p == nil || p.id != s {
+		return nil
+	}
+	e.waitForDonor(p)
+	return p
+}
+
+func (e *Engine) hearDiffer(m *oplog.Differ) {
+	p := e.pullOf(m.Session)
+	if p == nil || p.began {
+		return
+	}
+	var parts [oplog.ClockParts]bool
+	for _, n := range m.Parts {
+		parts[n] = true
+	}
+	clock := e.store.Clock(p.bucket)
+	for o := range clock {
+		if !parts[oplog.ClockPart(o)] {
+			delete(clock, o)
+		}
+	}
+	e.sendPull(e.bucket(p.bucket), p, true, clock)
+}
+
+func (e *Engine) hearBegin(m *oplog.Begin) {
+	p := e.pullOf(m.Session)
+	if p == nil {
+		return
+	}
+	if p.began || p.token != nil && !m.KeyOrder {
+		e.abortPull(p, "begin out of place")
+		return
+	}
+	p.began, p.keyOrder, p.rows = true, m.KeyOrder, m.Rows
+	p.claim = m.Clock
+	if p.token != nil {
+		// Rows that the donor leaves out are covered here already.
+		p.claim = p.token.Claim.Meet(m.Clock)
+	}
+}
+
+func (e *Engine) hearPage(m *oplog.Page) {
+	p := e.pullOf(m.Session)
+	if p == nil {
+		return
+	}
+	if !p.began || p.end != nil || m.Number != p.pages+1 {
+		e.abortPull(p, "page out of order")
+		return
+	}
+	p.pages++
+	p.entries += uint64(len(m.Entries))
+	for i := range m.Entries {
+		p.bytes += uint64(m.Entries[i].Size())
+	}
+	e.applyPage(p, m.Entries, nil)
+}
+
+// applyPage hands entries to the store, in key order with the token that lets
+// another session go on after them.
+func (e *Engine) applyPage(p *pull, entries []oplog.Entry, cursor []byte) {
+	a := ApplyPage{Bucket: p.bucket, Session: p.id.ID, Number: p.pages, Entries: entries}
+	if p.keyOrder {
+		if n := len(entries); n > 0 {
+			cursor = entries[n-1].Key
+		}
+		a.Token = &Token{Cursor: cursor, Claim: p.claim}
+	}
+	e.do(a)
+}
+
+func (e *Engine) pageApplied(ev PageApplied) {
+	p := e.pulls[ev.Session]
+	if p == nil {
+		return
+	}
+	if ev.Err != nil {
+		e.abortPull(p, "the store refused a page")
+		return
+	}
+	e.waitForDonor(p)
+	p.applied = ev.Number
+	if p.end == nil {
+		e.sendTo(p, &oplog.Ack{Session: p.id, Bucket: p.bucket, Number: ev.Number})
+		return
+	}
+	e.maybeFinish(p)
+}
+
+// hearEnd wants to have seen every page and entry that the donor counted.
+func (e *Engine) hearEnd(m *oplog.End) {
+	p := e.pullOf(m.Session)
+	if p == nil {
+		return
+	}
+	whole := p.began && p.end == nil && m.Pages == p.pages && m.Entries == p.entries
+	if !whole || m.Cut && !p.keyOrder {
+		e.abortPull(p, "end does not match")
+		return
+	}
+	p.end = m
+	if m.Cut {
+		// The stretch behind the last entry was looked at as well.
+		p.pages++
+		e.applyPage(p, nil, m.Cursor)
+		return
+	}
+	e.maybeFinish(p)
+}
+
+func (e *Engine) maybeFinish(p *pull) {
+	if p.end == nil || p.applied < p.pages {
+		return
+	}
+	if p.end.Cut {
+		b := e.bucket(p.bucket)
+		e.dropPull(b)
+		e.want(b, "", 0)
+		return
+	}
+	e.do(EndPull{Bucket: p.bucket, Session: p.id.ID, Claim: p.claim})
+}
+
+func (e *Engine) pullEnded(ev PullEnded) {
+	p := e.pulls[ev.Session]
+	if p == nil {
+		return
+	}
+	if ev.Err != nil {
+		e.abortPull(p, "the store refused the end")
+		return
+	}
+	b := e.bucket(p.bucket)
+	e.dropPull(b)
+	b.byKey = false
+	e.replay(b)
+	unsettled := e.settle(b)
+	switch {
+	case p.token != nil:
+		e.want(b, p.donor, 0) // what a meet left out
+	case unsettled && p.entries > 0:
+		b.backoff = 0
+		e.want(b, "", e.jitter(gapJitter))
+	case unsettled:
+		e.want(b, "", e.backoff(b))
+	default:
+		b.backoff = 0
+	}
+	if p.entries == 0 {
+		e.quieten(p)
+	}
+}
+
+// quieten makes digests of a donor that had nothing for us wait longer each
+// time before they lead to another pull.
+func (e *Engine) quieten(p *pull) {
+	pd := e.peer(p.donor).digests[p.bucket]
+	if pd == nil {
+		return
+	}
+	pd.pause = min(max(2*pd.pause, pauseMin), e.opt.BackoffMax)
+	pd.notBefore = e.now.Add(pd.pause)
+}
+
+func (e *Engine) hearBusy(m *oplog.Busy) {
+	p := e.pulls[m.Session.ID]
+	if p == nil || p.id != m.Session {
+		return
+	}
+	b := e.bucket(p.bucket)
+	e.dropPull(b)
+	pause := min(time.Duration(min(m.RetryAfter, 1<<20))*time.Millisecond, e.opt.BackoffMax)
+	e.want(b, "", pause/2+e.jitter(pause))
+}
+
+// abortPull gives up a session and tells the donor.
+func (e *Engine) abortPull(p *pull, why string) {
+	e.sendTo(p, &oplog.Abort{Session: p.id, Bucket: p.bucket, Reason: oplog.ReasonFailed, Text: why})
+	e.failPull(e.bucket(p.bucket), why)
+}
+
+// failPull ends a pull that will be tried again, perhaps with another donor.
+func (e *Engine) failPull(b *bucket, _ string) {
+	e.dropPull(b)
+	e.want(b, "", e.backoff(b))
+}
+
+// dropPull forgets the pull. What it has applied stays, its clock unmoved.
+func (e *Engine) dropPull(b *bucket) {
+	delete(e.pulls, b.pull.id.ID)
+	b.pull = nil
+}
+
+// pullAborted takes a donor's refusal.
+func (e *Engine) pullAborted(p *pull, m *oplog.Abort) {
+	b := e.bucket(p.bucket)
+	switch m.Reason {
+	case oplog.ReasonSlow:
+		b.byKey = true
+		e.dropPull(b)
+		e.want(b, "", 0)
+	case oplog.ReasonGate:
+		e.do(Raise{Kind: EventGate, Bucket: b.name, Peer: p.donor,
+			Text: p.donor + " has collected deletes that this node never saw"})
+		e.quieten(p)
+		e.dropPull(b)
+	case oplog.ReasonStale:
+		e.dropPull(b)
+		e.peer(p.donor).greetIn(e, e.jitter(e.opt.GreetJitter))
+	default:
+		e.failPull(b, m.Text)
+	}
+}

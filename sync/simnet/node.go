@@ -1,0 +1,334 @@
+package simnet
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"replicator/carry"
+	"replicator/oplog"
+	"replicator/store"
+	syncer "replicator/sync"
+)
+
+// A Node is one master in a world: the real engine and store, and a disk that
+// survives what the node does not.
+type Node struct {
+	w       *World
+	index   int
+	name    string
+	skew    time.Duration
+	codec   oplog.Codec
+	Options syncer.Options
+
+	disk *store.Map
+	up   bool
+	life int // counts starts: appointments of an earlier life are void
+
+	store   *store.Store
+	engine  *syncer.Engine
+	donor   *carry.Donor
+	fenced  bool
+	waiting map[string][]group // committed groups by bucket, not yet synced
+	dirty   bool               // something is committed and not synced
+	syncing bool
+	events  []syncer.Raise
+}
+
+// A group is a commit group whose live message leaves once it is on disk.
+type group struct {
+	bucket  string
+	written store.Written
+}
+
+func newNode(w *World, i int) *Node {
+	n := &Node{w: w, index: i, name: string(rune('a' + i)), disk: store.NewMap(), codec: oplog.Msgpack}
+	if w.rnd.IntN(3) == 0 {
+		n.codec = oplog.JSON
+	}
+	if w.cfg.Skew > 0 {
+		n.skew = time.Duration(w.rnd.Int64N(int64(2*w.cfg.Skew))) - w.cfg.Skew
+	}
+	if w.cfg.Tune != nil {
+		w.cfg.Tune(n)
+	}
+	return n
+}
+
+// Name returns the node's name.
+func (n *Node) Name() string { return n.name }
+
+// Up reports whether the node runs.
+func (n *Node) Up() bool { return n.up }
+
+// Store returns the store of a running node.
+func (n *Node) Store() *store.Store { return n.store }
+
+// Engine returns the engine of a running node.
+func (n *Node) Engine() *syncer.Engine { return n.engine }
+
+// Events returns what the engine raised since the last start.
+func (n *Node) Events() []syncer.Raise { return n.events }
+
+func (n *Node) wall() time.Time { return n.w.now.Add(n.skew) }
+
+// Start opens the store on the node's disk and connects.
+func (n *Node) Start() {
+	if n.up {
+		return
+	}
+	nonce := n.w.nonce()
+	st, err := store.Open(n.disk, n.wall(), store.Options{
+		Node: n.name, Nonce: nonce, Epoch: func() uint64 { return n.w.rnd.Uint64() | 1 },
+	})
+	if err != nil {
+		panic(fmt.Sprintf("simnet: open %s: %v", n.name, err))
+	}
+	for _, b := range n.w.cfg.Buckets {
+		if _, err := st.Join(b); err != nil {
+			panic(fmt.Sprintf("simnet: join %s: %v", b, err))
+		}
+	}
+	n.up, n.store, n.donor = true, st, carry.NewDonor(st)
+	n.life++
+	n.fenced, n.dirty, n.syncing = false, false, false
+	n.waiting, n.events = map[string][]group{}, nil
+	self := oplog.Instance{
+		Node: n.name, Nonce: nonce, Prev: st.PrevNonce(), Started: n.w.now.UnixMilli(), Version: "sim", MaxPayload: 1 << 20,
+	}
+	n.engine = syncer.New(self, carry.View{Store: st}, n.Options)
+	n.w.note("%s starts", n.name)
+	n.step(syncer.Connected{})
+}
+
+// Crash ends the node as a power cut does: of the commits that were not synced
+// only some of the oldest remain.
+func (n *Node) Crash() {
+	if !n.up {
+		return
+	}
+	unsynced := n.disk.UnsyncedCommits()
+	keep := 0
+	if unsynced > 0 {
+		keep = n.w.rnd.IntN(unsynced + 1)
+	}
+	n.disk.Crash(keep)
+	n.up, n.store, n.engine, n.donor = false, nil, nil, nil
+	n.life++
+	n.w.Stats.Crashes++
+	n.w.Stats.LostCommits += unsynced - keep
+	n.w.note("%s crashes, loses %d of %d unsynced commits", n.name, unsynced-keep, unsynced)
+}
+
+// later makes do happen unless the node's life has ended by then.
+func (n *Node) later(d time.Duration, do func()) {
+	life := n.life
+	n.w.after(d, func() {
+		if n.life == life {
+			do()
+		}
+	})
+}
+
+// Write commits operations as one group. They are acknowledged, and leave the
+// node, when the fsync that follows has ended.
+func (n *Node) Write(bucket string, ops ...store.Op) {
+	if !n.up || n.fenced {
+		return
+	}
+	b, ok := n.store.Bucket(bucket)
+	if !ok {
+		return
+	}
+	written, err := b.Write(n.wall(), ops)
+	if err != nil {
+		panic(fmt.Sprintf("simnet: write: %v", err))
+	}
+	n.w.Stats.Writes += len(written.Entries)
+	for _, e := range written.Entries {
+		n.w.ledger.issue(bucket, e)
+		n.w.note("%s writes %s/%q tombstone=%v %s", n.name, bucket, e.Key, e.Tombstone, e.Stamp)
+	}
+	n.waiting[bucket] = append(n.waiting[bucket], group{bucket, written})
+	n.fsync()
+}
+
+// fsync runs one sync after the other while anything is unsynced.
+func (n *Node) fsync() {
+	n.dirty = true
+	if n.syncing {
+		return
+	}
+	n.syncing = true
+	n.dirty = false
+	published := n.waiting
+	n.waiting = map[string][]group{}
+	n.later(time.Duration(n.w.rnd.Int64N(int64(n.w.cfg.SyncMax)))+50*time.Microsecond, func() {
+		// Commits made meanwhile reach the disk too: Sync covers all before it.
+		if err := n.store.Sync(); err != nil {
+			panic(fmt.Sprintf("simnet: sync: %v", err))
+		}
+		n.syncing = false
+		for _, bucket := range n.w.cfg.Buckets {
+			for _, g := range published[bucket] {
+				n.publish(g)
+			}
+			n.step(syncer.Synced{Bucket: bucket})
+		}
+		if n.dirty || len(n.waiting) > 0 {
+			n.fsync()
+		}
+	})
+}
+
+// liveLimit is small, so that announced writes are common.
+const liveLimit = 2048
+
+func (n *Node) publish(g group) {
+	for _, e := range g.written.Entries {
+		n.w.ledger.acknowledge(g.bucket, e)
+	}
+	w := g.written
+	m := syncer.NewLive(g.bucket, n.store.Nonce(), w.Entries, w.First, w.Last, w.Origin, liveLimit)
+	if m == nil {
+		return
+	}
+	body := n.encode(m)
+	for _, to := range n.w.nodes {
+		n.send(to, body, syncer.Heard{From: n.name, Bucket: g.bucket})
+	}
+}
+
+func (n *Node) encode(m oplog.Message) []byte {
+	body, err := oplog.Encode(n.codec, m)
+	if err != nil {
+		panic(fmt.Sprintf("simnet: encode: %v", err))
+	}
+	return body
+}
+
+// send carries a body to a node, which decodes it as it would from NATS.
+func (n *Node) send(to *Node, body []byte, h syncer.Heard) {
+	n.w.carry(n.index, to.index, body, func(body []byte) {
+		if !to.up {
+			return
+		}
+		m, err := oplog.Decode(body)
+		if err != nil {
+			panic(fmt.Sprintf("simnet: decode: %v", err))
+		}
+		h.Message, h.Size = m, len(body)
+		to.step(h)
+	})
+}
+
+// step feeds the engine one event and carries out what it asks for.
+func (n *Node) step(ev syncer.Event) {
+	for _, a := range n.engine.Step(n.wall(), n.w.rnd, ev) {
+		n.act(a)
+	}
+}
+
+func (n *Node) act(a syncer.Action) {
+	switch a := a.(type) {
+	case syncer.Beat:
+		body := n.encode(a.Message)
+		for _, to := range n.w.nodes {
+			n.send(to, body, syncer.Heard{From: n.name, Bucket: "_fleet"})
+		}
+	case syncer.Send:
+		n.w.note("%s -> %s %s %s", n.name, a.To, a.Bucket, describe(a.Message))
+		reply := fmt.Sprintf("%s.%d", n.name, a.Session)
+		if to := n.w.named(a.To); to != nil {
+			n.send(to, n.encode(a.Message), syncer.Heard{From: n.name, Bucket: a.Bucket, Reply: reply})
+		}
+	case syncer.Answer:
+		name, _, _ := strings.Cut(a.Reply, ".")
+		n.w.note("%s -> %s answer %s", n.name, name, describe(a.Message))
+		if _, ok := a.Message.(*oplog.Page); ok {
+			n.w.Stats.Pages++
+		}
+		if to := n.w.named(name); to != nil {
+			n.send(to, n.encode(a.Message), syncer.Heard{})
+		}
+	case syncer.WakeAt:
+		n.later(max(a.Time.Sub(n.wall()), 0), func() { n.step(syncer.Tick{}) })
+	case syncer.Fence:
+		n.fenced = true
+	case syncer.Raise:
+		n.events = append(n.events, a)
+		n.w.note("%s event %s %s: %s", n.name, a.Kind, a.Bucket, a.Text)
+	default:
+		n.actOnStore(a)
+	}
+}
+
+// actOnStore carries out what touches the disk, which takes a moment.
+func (n *Node) actOnStore(a syncer.Action) {
+	moment := time.Duration(n.w.rnd.Int64N(int64(2 * time.Millisecond)))
+	switch a := a.(type) {
+	case syncer.ApplyLive:
+		// In order and at once: the engine counts on it for what it hears next.
+		_, ev := carry.Live(n.store, n.wall(), []syncer.ApplyLive{a})
+		n.report(ev.Err)
+		n.later(moment, func() { n.step(ev) })
+		n.fsync()
+	case syncer.ApplyPage:
+		_, ev := carry.Page(n.store, n.wall(), a)
+		n.report(ev.Err)
+		n.later(moment, func() { n.step(ev) })
+		n.fsync()
+	case syncer.EndPull:
+		n.w.Stats.Pulls++
+		ev := carry.End(n.store, n.wall(), a)
+		n.report(ev.Err)
+		n.w.note("%s ends pull of %s, clock %v", n.name, a.Bucket, a.Claim)
+		n.later(moment, func() { n.step(ev) })
+		n.fsync()
+	case syncer.OpenSnapshot:
+		n.later(moment, func() { n.step(n.donor.Open(a)) })
+	case syncer.ReadPage:
+		n.later(moment, func() { n.step(n.donor.Read(a)) })
+	case syncer.CloseSnapshot:
+		n.report(n.donor.Close(a.Session))
+	case syncer.JoinBucket:
+		_, err := n.store.Join(a.Bucket)
+		n.report(err)
+		n.later(moment, func() { n.step(syncer.Joined{Bucket: a.Bucket}) })
+	}
+}
+
+// report fails the run: on this stage the store itself never fails.
+func (n *Node) report(err error) {
+	if err != nil {
+		panic(fmt.Sprintf("simnet: %s: %v", n.name, err))
+	}
+}
+
+func (w *World) named(name string) *Node {
+	for _, n := range w.nodes {
+		if n.name == name {
+			return n
+		}
+	}
+	return nil
+}
+
+// describe names a message and its numbers for a trace.
+func describe(m oplog.Message) string {
+	switch m := m.(type) {
+	case *oplog.Pull:
+		return fmt.Sprintf("pull clock=%v resume=%v cursor=%q", m.Clock, m.Resume, m.Cursor)
+	case *oplog.Begin:
+		return fmt.Sprintf("begin clock=%v key_order=%v", m.Clock, m.KeyOrder)
+	case *oplog.Page:
+		return fmt.Sprintf("page %d of %d entries", m.Number, len(m.Entries))
+	case *oplog.End:
+		return fmt.Sprintf("end pages=%d entries=%d cut=%v", m.Pages, m.Entries, m.Cut)
+	case *oplog.Abort:
+		return fmt.Sprintf("abort %s: %s", m.Reason, m.Text)
+	case *oplog.HelloReply:
+		return fmt.Sprintf("hello_reply differ=%d", len(m.Digests))
+	}
+	return oplog.KindOf(m).String()
+}
