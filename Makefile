@@ -1,0 +1,21 @@
+SEEDS ?= 2000
+
+.PHONY: check test lint sim build bench
+
+check: ## all that CI does
+	.ci/run
+
+test:
+	go test -race -shuffle=on ./...
+
+lint:
+	golangci-lint run ./...
+
+sim: ## SEEDS runs of the simulator
+	go test ./sync/simnet -run TestSeeds -seeds $(SEEDS)
+
+build:
+	go build -o bin/replicator ./cmd/replicator
+
+bench:
+	go test -run '^$$' -bench . -benchmem ./...
