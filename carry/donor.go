@@ -59,7 +59,7 @@ func (d *Donor) Open(a syncer.OpenSnapshot) syncer.SnapshotOpened {
 	d.mu.Lock()
 	d.streams[a.Session] = &stream{snap: snap}
 	d.mu.Unlock()
-	ev.Clock, ev.Ahead, ev.GCV, ev.Rows = snap.Clock, snap.Ahead, snap.GCV, snap.Rows
+	ev.Clock, ev.Ahead, ev.GCV, ev.Rows = snap.Clock, snap.Ahead, snap.GCV, snap.Count
 	return ev
 }
 

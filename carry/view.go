@@ -17,7 +17,9 @@ func (v View) Buckets() []string { return v.Store.Buckets() }
 // Durable returns the digest of the bucket's last fsynced state.
 func (v View) Durable(bucket string) oplog.Digest {
 	if b, ok := v.Store.Bucket(bucket); ok {
-		return b.Durable()
+		d := b.Durable()
+		d.Bucket = bucket
+		return d
 	}
 	return oplog.Digest{Bucket: bucket}
 }
@@ -41,7 +43,7 @@ func (v View) Clock(bucket string) oplog.Clock {
 // ClockHash returns the hash of the bucket's clock.
 func (v View) ClockHash(bucket string) oplog.ClockHash {
 	if b, ok := v.Store.Bucket(bucket); ok {
-		return b.ClockParts()
+		return *b.ClockParts()
 	}
 	return oplog.ClockHash{}
 }
@@ -52,6 +54,7 @@ func (v View) Token(bucket string) (syncer.Token, bool) {
 	if !ok {
 		return syncer.Token{}, false
 	}
-	t, ok := b.Token()
-	return syncer.Token{Cursor: t.Cursor, Claim: t.Claim}, ok
+	// A token that cannot be read is as good as none: the pull starts over.
+	t, ok, err := b.Token()
+	return syncer.Token{Cursor: t.Cursor, Claim: t.Claim}, ok && err == nil
 }

@@ -76,6 +76,10 @@ type (
 	// way: its PageRead is ignored.
 	CloseSnapshot struct{ Session uint64 }
 
+	// ShrinkFrames makes large bodies travel in smaller frames: pages have been
+	// lost again and again, as on a hop that takes less than it says.
+	ShrinkFrames struct{}
+
 	// JoinBucket makes the store hold a bucket heard of. Joined follows.
 	JoinBucket struct{ Bucket string }
 
@@ -121,6 +125,7 @@ func (EndPull) action()       {}
 func (OpenSnapshot) action()  {}
 func (ReadPage) action()      {}
 func (CloseSnapshot) action() {}
+func (ShrinkFrames) action()  {}
 func (JoinBucket) action()    {}
 func (Fence) action()         {}
 func (Raise) action()         {}

@@ -55,9 +55,14 @@ func (e *Engine) want(b *bucket, donor string, d time.Duration) {
 // A bucket is pulled from one donor at a time.
 func (e *Engine) tickBucket(b *bucket) {
 	if b.pull != nil {
-		if e.passed(b.pull.deadline) {
-			e.failPull(b, "no answer")
+		if !e.passed(b.pull.deadline) {
+			return
 		}
+		if b.pull.waitsForStore() {
+			e.waitForDonor(b.pull)
+			return
+		}
+		e.abortPull(b.pull, "no answer")
 		return
 	}
 	if b.want != nil && e.passed(b.want.at) {

@@ -30,6 +30,7 @@ type Engine struct {
 	joining  map[string]bool      // buckets asked to be joined
 	beat     beat
 	numbers  uint64    // snapshot numbers drawn
+	stalls   int       // sessions served in a row whose pages were never acknowledged
 	started  time.Time // of the first step
 	due      time.Time // when tick has something to do
 	wake     time.Time // the last WakeAt
@@ -75,6 +76,7 @@ func (e *Engine) Step(now time.Time, rnd *rand.Rand, ev Event) []Action {
 func (e *Engine) handle(ev Event) {
 	switch ev := ev.(type) {
 	case Connected:
+		e.self.MaxPayload = ev.MaxPayload
 		e.connected()
 	case Disconnected:
 		e.disconnected()
@@ -139,6 +141,7 @@ func (e *Engine) tick() {
 	}
 	for _, s := range e.sortedServes() {
 		if e.passed(s.deadline) {
+			e.stalled(s)
 			e.closeServe(s)
 		}
 	}

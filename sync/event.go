@@ -6,8 +6,9 @@ import "replicator/oplog"
 type Event interface{ event() }
 
 type (
-	// Connected tells that messages flow, for the first time or again.
-	Connected struct{}
+	// Connected tells that messages flow, for the first time or again, and how
+	// many bytes the server lets into one.
+	Connected struct{ MaxPayload uint64 }
 
 	// Disconnected tells that nothing can be sent until Connected.
 	Disconnected struct{}

@@ -45,6 +45,9 @@ func (e *Engine) startPull(b *bucket, donor *peer) {
 	e.sendPull(b, p, false, e.store.Clock(b.name))
 }
 
+// waitsForStore reports whether the next step is our own store's.
+func (p *pull) waitsForStore() bool { return p.applied < p.pages || p.end != nil }
+
 func (e *Engine) waitForDonor(p *pull) {
 	p.deadline = e.now.Add(e.opt.AnswerTimeout)
 	e.at(p.deadline)
@@ -65,7 +68,7 @@ func (e *Engine) sendPull(b *bucket, p *pull, compared bool, clock oplog.Clock) 
 	e.sendTo(p, m)
 }
 
-// session returns the pull that a message belongs to, or nil. A message of
+// pullOf returns the pull that a message belongs to, or nil. A message of
 // another instance, or of a session given up, belongs to none.
 func (e *Engine) pullOf(s oplog.Session) *pull {
 	p := e.pulls[s.ID]
@@ -248,11 +251,11 @@ func (e *Engine) hearBusy(m *oplog.Busy) {
 // abortPull gives up a session and tells the donor.
 func (e *Engine) abortPull(p *pull, why string) {
 	e.sendTo(p, &oplog.Abort{Session: p.id, Bucket: p.bucket, Reason: oplog.ReasonFailed, Text: why})
-	e.failPull(e.bucket(p.bucket), why)
+	e.failPull(e.bucket(p.bucket))
 }
 
 // failPull ends a pull that will be tried again, perhaps with another donor.
-func (e *Engine) failPull(b *bucket, _ string) {
+func (e *Engine) failPull(b *bucket) {
 	e.dropPull(b)
 	e.want(b, "", e.backoff(b))
 }
@@ -280,6 +283,6 @@ func (e *Engine) pullAborted(p *pull, m *oplog.Abort) {
 		e.dropPull(b)
 		e.peer(p.donor).greetIn(e, e.jitter(e.opt.GreetJitter))
 	default:
-		e.failPull(b, m.Text)
+		e.failPull(b)
 	}
 }

@@ -227,6 +227,18 @@ func (e *Engine) endServe(s *serve, end oplog.End) {
 	e.closeServe(s)
 }
 
+// stalled counts sessions that ended before the puller took a page. The second
+// in a row makes frames smaller.
+func (e *Engine) stalled(s *serve) {
+	if s.pages == 0 || s.acked > 0 {
+		return
+	}
+	if e.stalls++; e.stalls >= 2 {
+		e.stalls = 0
+		e.do(ShrinkFrames{})
+	}
+}
+
 // hearAck opens the window by the pages that are in the puller's store.
 func (e *Engine) hearAck(m *oplog.Ack) {
 	s := e.serves[keyOf(m.Session)]
@@ -234,6 +246,7 @@ func (e *Engine) hearAck(m *oplog.Ack) {
 		return
 	}
 	e.waitForPuller(s)
+	e.stalls = 0
 	for s.acked < m.Number {
 		s.acked++
 		s.unacked -= s.sizes[0]
@@ -248,6 +261,7 @@ func (e *Engine) hearAck(m *oplog.Ack) {
 // that we serve.
 func (e *Engine) hearAbort(from string, m *oplog.Abort) {
 	if s := e.serves[keyOf(m.Session)]; s != nil && s.id == m.Session && s.puller == from {
+		e.stalled(s)
 		e.closeServe(s)
 		return
 	}

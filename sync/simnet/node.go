@@ -25,14 +25,15 @@ type Node struct {
 	up   bool
 	life int // counts starts: appointments of an earlier life are void
 
-	store   *store.Store
-	engine  *syncer.Engine
-	donor   *carry.Donor
-	fenced  bool
-	waiting map[string][]group // committed groups by bucket, not yet synced
-	dirty   bool               // something is committed and not synced
-	syncing bool
-	events  []syncer.Raise
+	store    *store.Store
+	engine   *syncer.Engine
+	donor    *carry.Donor
+	fenced   bool
+	waiting  map[string][]group // committed groups by bucket, not yet synced
+	dirty    bool               // something is committed and not synced
+	syncing  bool
+	diskFree time.Time // when all that the disk was asked for is done
+	events   []syncer.Raise
 }
 
 // A group is a commit group whose live message leaves once it is on disk.
@@ -94,11 +95,11 @@ func (n *Node) Start() {
 	n.fenced, n.dirty, n.syncing = false, false, false
 	n.waiting, n.events = map[string][]group{}, nil
 	self := oplog.Instance{
-		Node: n.name, Nonce: nonce, Prev: st.PrevNonce(), Started: n.w.now.UnixMilli(), Version: "sim", MaxPayload: 1 << 20,
+		Node: n.name, Nonce: nonce, Prev: st.PrevNonce(), Started: n.w.now.UnixMilli(), Version: "sim",
 	}
 	n.engine = syncer.New(self, carry.View{Store: st}, n.Options)
 	n.w.note("%s starts", n.name)
-	n.step(syncer.Connected{})
+	n.step(syncer.Connected{MaxPayload: 1 << 20})
 }
 
 // Crash ends the node as a power cut does: of the commits that were not synced
@@ -193,6 +194,9 @@ func (n *Node) publish(g group) {
 	if m == nil {
 		return
 	}
+	if m.Announced() {
+		n.w.Stats.Announced++
+	}
 	body := n.encode(m)
 	for _, to := range n.w.nodes {
 		n.send(to, body, syncer.Heard{From: n.name, Bucket: g.bucket})
@@ -229,6 +233,20 @@ func (n *Node) step(ev syncer.Event) {
 	}
 }
 
+// count notes which roads of the protocol were taken.
+func (n *Node) count(m oplog.Message) {
+	switch m := m.(type) {
+	case *oplog.Page:
+		n.w.Stats.Pages++
+	case *oplog.Differ:
+		n.w.Stats.Compared++
+	case *oplog.End:
+		if m.Cut {
+			n.w.Stats.Cutoffs++
+		}
+	}
+}
+
 func (n *Node) act(a syncer.Action) {
 	switch a := a.(type) {
 	case syncer.Beat:
@@ -245,9 +263,7 @@ func (n *Node) act(a syncer.Action) {
 	case syncer.Answer:
 		name, _, _ := strings.Cut(a.Reply, ".")
 		n.w.note("%s -> %s answer %s", n.name, name, describe(a.Message))
-		if _, ok := a.Message.(*oplog.Page); ok {
-			n.w.Stats.Pages++
-		}
+		n.count(a.Message)
 		if to := n.w.named(name); to != nil {
 			n.send(to, n.encode(a.Message), syncer.Heard{})
 		}
@@ -256,6 +272,9 @@ func (n *Node) act(a syncer.Action) {
 	case syncer.Fence:
 		n.fenced = true
 	case syncer.Raise:
+		if a.Kind == syncer.EventCatchingUp {
+			n.w.Stats.Overflows++
+		}
 		n.events = append(n.events, a)
 		n.w.note("%s event %s %s: %s", n.name, a.Kind, a.Bucket, a.Text)
 	default:
@@ -265,7 +284,7 @@ func (n *Node) act(a syncer.Action) {
 
 // actOnStore carries out what touches the disk, which takes a moment.
 func (n *Node) actOnStore(a syncer.Action) {
-	moment := time.Duration(n.w.rnd.Int64N(int64(2 * time.Millisecond)))
+	moment := n.moment()
 	switch a := a.(type) {
 	case syncer.ApplyLive:
 		// In order and at once: the engine counts on it for what it hears next.
@@ -296,6 +315,16 @@ func (n *Node) actOnStore(a syncer.Action) {
 		n.report(err)
 		n.later(moment, func() { n.step(syncer.Joined{Bucket: a.Bucket}) })
 	}
+}
+
+// moment is how long the disk takes. What is asked for first ends first.
+func (n *Node) moment() time.Duration {
+	end := n.w.now.Add(time.Duration(n.w.rnd.Int64N(int64(2 * time.Millisecond))))
+	if end.Before(n.diskFree) {
+		end = n.diskFree
+	}
+	n.diskFree = end
+	return end.Sub(n.w.now)
 }
 
 // report fails the run: on this stage the store itself never fails.

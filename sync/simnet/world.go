@@ -38,7 +38,6 @@ type World struct {
 	last  map[[2]int]time.Time
 
 	ledger *Ledger
-	trace  []string
 	Trace  func(string) // called for each thing that happens, if set
 
 	// Counters of what really happened, so that a fault that never fired shows.
@@ -48,7 +47,7 @@ type World struct {
 // Stats counts what happened in a world.
 type Stats struct {
 	Steps, Messages, Lost, Doubled, Reordered, Cuts, Crashes, LostCommits int
-	Writes, Pulls, Pages, Cutoffs, Bytes                                  int
+	Writes, Pulls, Pages, Cutoffs, Announced, Overflows, Compared, Bytes  int
 	Virtual                                                               time.Duration
 }
 

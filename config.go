@@ -1,0 +1,123 @@
+package replicator
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"replicator/bus"
+	"replicator/oplog"
+)
+
+// Durability says when a write is answered.
+type Durability string
+
+const (
+	// DurabilitySync answers a write once it is on disk. Writers that wait at the
+	// same time share one fsync.
+	DurabilitySync Durability = "sync"
+	// DurabilityInterval answers at once; fsyncs run back to back while anything
+	// is unsynced. A crash loses the writes of the last fsync, which nobody else
+	// has seen: nothing leaves a node before it is on its disk.
+	DurabilityInterval Durability = "interval"
+)
+
+// A Config says which node to open. Dir and Conn are required.
+type Config struct {
+	// Node is the name of the node. Default: the name kept in Dir; for a new
+	// store the host's name with five random characters.
+	Node string
+	// Dir is where the store is. It is made if it does not exist.
+	Dir string
+	// Conn is the connection to NATS. It stays the caller's: Close leaves it
+	// open. ConnectOptions are the options it should be made with.
+	Conn *nats.Conn
+	// Buckets are the buckets to hold. Default: every bucket heard of, and
+	// "default".
+	Buckets []string
+	// Codec is how this node writes messages. It reads every codec.
+	// Default oplog.Msgpack.
+	Codec oplog.Codec
+	// Durability says when a write is answered. Default DurabilitySync.
+	Durability Durability
+	// Prefix is the first token of all subjects. Default "replicator".
+	Prefix string
+	// Version is what the node says of itself to others. Default "dev".
+	Version string
+	// CacheBytes is the size of the store's block cache. Default 32 MiB.
+	CacheBytes int64
+	// LowWater is below how many free bytes on Dir's disk the node refuses
+	// writes. Default 64 MiB.
+	LowWater uint64
+	// MaxDrift is up to how far ahead of the wall clock the timestamps of
+	// others may pull this node's own. Default 5m.
+	MaxDrift time.Duration
+	// Queue is how many writes of a bucket may wait for the disk. A full queue
+	// makes writers wait, and fail with ErrOverloaded when their context ends.
+	// Default 4096.
+	Queue int
+	// Logger takes the node's story. Default: nothing is logged.
+	Logger *slog.Logger
+}
+
+// DefaultBucket is the bucket that every node holds which holds all.
+const DefaultBucket = "default"
+
+func (c Config) withDefaults() (Config, error) {
+	if c.Dir == "" {
+		return c, errors.New("replicator: no directory given")
+	}
+	if c.Conn == nil {
+		return c, errors.New("replicator: no NATS connection given")
+	}
+	setDefault(&c.Codec, oplog.Msgpack)
+	setDefault(&c.Durability, DurabilitySync)
+	setDefault(&c.Prefix, bus.DefaultPrefix)
+	setDefault(&c.Version, "dev")
+	setDefault(&c.CacheBytes, 32<<20)
+	setDefault(&c.LowWater, 64<<20)
+	setDefault(&c.MaxDrift, 5*time.Minute)
+	setDefault(&c.Queue, 4096)
+	setDefault(&c.Logger, slog.New(slog.DiscardHandler))
+	return c, c.check()
+}
+
+func (c Config) check() error {
+	if c.Durability != DurabilitySync && c.Durability != DurabilityInterval {
+		return fmt.Errorf("durability %q: want sync or interval", c.Durability)
+	}
+	if _, err := oplog.ParseCodec(string(c.Codec)); err != nil {
+		return err
+	}
+	if c.Node != "" {
+		if err := bus.ValidNode(c.Node); err != nil {
+			return err
+		}
+	}
+	if err := bus.ValidPrefix(c.Prefix); err != nil {
+		return err
+	}
+	for _, name := range c.Buckets {
+		if err := bus.ValidBucket(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func setDefault[T comparable](field *T, def T) {
+	var zero T
+	if *field == zero {
+		*field = def
+	}
+}
+
+// ConnectOptions are how a node should connect: for ever, with jitter, and
+// without a buffer that would replay stale messages. The name is what the NATS
+// server lists the connection under.
+func ConnectOptions(name string, log *slog.Logger) []nats.Option {
+	return bus.ConnectOptions(name, log)
+}

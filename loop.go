@@ -1,0 +1,372 @@
+package replicator
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"strconv"
+	"sync"
+	"time"
+
+	"replicator/carry"
+	"replicator/oplog"
+	"replicator/store"
+	syncer "replicator/sync"
+)
+
+// A loop is the pair of goroutines through which a bucket changes: one commits
+// local writes, group after group, the other merges what comes from others.
+type loop struct {
+	node    *Node
+	name    string
+	bucket  *store.Bucket
+	writes  chan *request
+	applies *queue[syncer.Action]
+	hub     *hub
+
+	// order is held while rows change and their changes are queued for watchers,
+	// so that watchers see them in the order in which they took effect.
+	order sync.Mutex
+
+	stop     chan struct{} // closed when no more writes are taken
+	stopOnce sync.Once
+	stopped  chan struct{} // closed when the last group is on disk and published
+}
+
+// A request is operations of one caller that waits for their group.
+type request struct {
+	ops  []store.Op
+	size int
+	done chan result // takes one result without blocking
+}
+
+type result struct {
+	entries []oplog.Entry // one an operation; without a stamp where it was skipped
+	err     error
+}
+
+// A group is what one commit wrote, on its way to disk and network.
+type group struct {
+	written  store.Written
+	requests []*request
+}
+
+const (
+	// groupOps is the most operations of a commit group.
+	groupOps = 4096
+	// groupShare is which part of a live message a group may fill: what an
+	// entry takes on the wire is an estimate.
+	groupShare = 0.9
+)
+
+func newLoop(n *Node, b *store.Bucket, name string) *loop {
+	return &loop{
+		node: n, name: name, bucket: b, writes: make(chan *request, n.cfg.Queue),
+		applies: newQueue[syncer.Action](), hub: newHub(),
+		stop: make(chan struct{}), stopped: make(chan struct{}),
+	}
+}
+
+// write queues operations and waits for their group. An error that wraps
+// ctx.Err() while waiting for the disk leaves open whether they were written.
+func (l *loop) write(ctx context.Context, ops []store.Op) ([]oplog.Entry, error) {
+	if reason := l.node.fence.Load(); reason != nil {
+		return nil, &FencedError{Reason: *reason}
+	}
+	r := &request{ops: ops, done: make(chan result, 1)}
+	for _, op := range ops {
+		r.size += len(op.Key) + len(op.Value) + 160
+	}
+	select {
+	case <-l.stop:
+		return nil, ErrClosed
+	default:
+	}
+	select {
+	case l.writes <- r:
+	case <-l.stop:
+		return nil, ErrClosed
+	case <-ctx.Done():
+		return nil, errors.Join(ErrOverloaded, ctx.Err())
+	}
+	select {
+	case res := <-r.done:
+		return res.entries, res.err
+	case <-l.stopped:
+		select {
+		case res := <-r.done:
+			return res.entries, res.err
+		default:
+			return nil, ErrClosed
+		}
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// runCommits turns waiting writes into groups until the node stops. With
+// DurabilityInterval a second goroutine follows with fsync and publish.
+func (l *loop) runCommits() error {
+	defer close(l.stopped)
+	finish := l.finish
+	var follower sync.WaitGroup
+	if l.node.cfg.Durability == DurabilityInterval {
+		groups := newQueue[group]()
+		finish = func(g group) {
+			l.answer(g, nil)
+			groups.put(g)
+		}
+		quit := make(chan struct{})
+		follower.Go(func() { l.follow(groups, quit) })
+		defer func() { close(quit); follower.Wait() }()
+	}
+	for {
+		select {
+		case r := <-l.writes:
+			l.commit(r, finish)
+		case <-l.stop:
+			l.drain(finish)
+			return nil
+		}
+	}
+}
+
+func (l *loop) drain(finish func(group)) {
+	for {
+		select {
+		case r := <-l.writes:
+			l.commit(r, finish)
+		default:
+			return
+		}
+	}
+}
+
+// finishWrites takes no more writes and returns when those that wait are done.
+func (l *loop) finishWrites() {
+	l.stopOnce.Do(func() { close(l.stop) })
+	<-l.stopped
+}
+
+// commit writes first and whatever else waits as one batch. Yielding once lets
+// writers that are about to queue join the group.
+func (l *loop) commit(first *request, finish func(group)) {
+	runtime.Gosched()
+	g := group{requests: []*request{first}}
+	ops, size := first.ops, first.size
+	limit := int(float64(l.node.bus.LiveLimit()) * groupShare)
+	var next *request
+collect:
+	for len(ops) < groupOps && size < limit {
+		select {
+		case r := <-l.writes:
+			if size+r.size > limit || len(ops)+len(r.ops) > groupOps {
+				next = r
+				break collect
+			}
+			g.requests = append(g.requests, r)
+			ops = append(ops[:len(ops):len(ops)], r.ops...)
+			size += r.size
+		default:
+			break collect
+		}
+	}
+	l.order.Lock()
+	written, err := l.bucket.Write(time.Now(), ops)
+	g.written = written
+	if err == nil {
+		l.hub.queueOwn(written.Changes, written.Last)
+	}
+	l.order.Unlock()
+	if err != nil {
+		l.answer(g, err)
+	} else {
+		finish(g)
+	}
+	if next != nil {
+		l.commit(next, finish)
+	}
+}
+
+// finish makes a group durable, answers its callers, then publishes it: nothing
+// of our own leaves before it is on disk.
+func (l *loop) finish(g group) {
+	err := l.node.store.Sync()
+	l.answer(g, err)
+	if err == nil {
+		l.publish(g)
+		l.synced()
+	}
+}
+
+// follow is finish for writes that were answered before their fsync: one fsync
+// after the other while anything is unsynced.
+func (l *loop) follow(groups *queue[group], quit chan struct{}) {
+	for {
+		stopping := false
+		select {
+		case <-groups.wake:
+		case <-quit:
+			stopping = true
+		}
+		list := groups.take()
+		if len(list) > 0 {
+			l.publishSynced(list)
+		}
+		if stopping && len(list) == 0 {
+			return
+		}
+	}
+}
+
+func (l *loop) publishSynced(list []group) {
+	if err := l.node.store.Sync(); err != nil {
+		l.node.log.Error("sync failed, the last writes may be lost in a crash", "bucket", l.name, "error", err)
+		return
+	}
+	for _, g := range list {
+		l.publish(g)
+	}
+	l.synced()
+}
+
+func (l *loop) synced() {
+	l.hub.release(l.bucket.DurableSeq())
+	l.node.feed(syncer.Synced{Bucket: l.name})
+}
+
+// answer gives each caller the entries of its own operations.
+func (l *loop) answer(g group, err error) {
+	at := 0
+	for _, r := range g.requests {
+		if err != nil {
+			r.done <- result{err: err}
+			continue
+		}
+		r.done <- result{entries: g.written.Entries[at : at+len(r.ops)]}
+		at += len(r.ops)
+	}
+}
+
+// publish sends the group's live message. What cannot be sent is found missing
+// by the others and pulled.
+func (l *loop) publish(g group) {
+	w := g.written
+	m := syncer.NewLive(l.name, l.node.self.Nonce, w.Written(), w.First, w.Last, w.Origin, l.node.bus.LiveLimit()*9/10)
+	if m == nil {
+		return
+	}
+	l.node.send(m, func(body []byte) error {
+		if len(body) > l.node.bus.LiveLimit() {
+			return l.announce(w)
+		}
+		return l.node.bus.PublishLive(l.name, liveHeader(m), body)
+	})
+}
+
+// announce tells of a group whose body came out larger than a message.
+func (l *loop) announce(w store.Written) error {
+	m := syncer.NewLive(l.name, l.node.self.Nonce, w.Written(), w.First, w.Last, w.Origin, 0)
+	body, err := oplog.Encode(l.node.cfg.Codec, m)
+	if err != nil {
+		return err
+	}
+	return l.node.bus.PublishLive(l.name, liveHeader(m), body)
+}
+
+// liveHeader repeats for people what is in the body.
+func liveHeader(m *oplog.Live) map[string]string {
+	h := map[string]string{
+		"Replicator-Origin": m.Origin.String(),
+		"Replicator-Seq":    strconv.FormatUint(m.First, 10) + "-" + strconv.FormatUint(m.Last, 10),
+		"Replicator-Count":  strconv.Itoa(len(m.Entries)),
+	}
+	if len(m.Entries) > 0 {
+		last := m.Entries[len(m.Entries)-1].Stamp.HLC
+		h["Replicator-Hlc"] = strconv.FormatUint(uint64(last), 10)
+	}
+	return h
+}
+
+// applyBytes is how much one batch of merged live messages takes.
+const applyBytes = 1 << 20
+
+// runApplies merges what the engine asks for, in its order.
+func (l *loop) runApplies() error {
+	for {
+		select {
+		case <-l.node.ctx.Done():
+			return nil
+		case <-l.applies.wake:
+		}
+		list := l.applies.take()
+		for len(list) > 0 && l.node.ctx.Err() == nil {
+			list = l.apply(list)
+		}
+	}
+}
+
+// apply carries out the first action, live messages together with those that
+// follow it, and returns the rest.
+func (l *loop) apply(list []syncer.Action) []syncer.Action {
+	switch a := list[0].(type) {
+	case syncer.ApplyLive:
+		run := liveRun(list)
+		l.applyLive(run)
+		return list[len(run):]
+	case syncer.ApplyPage:
+		l.order.Lock()
+		applied, ev := carry.Page(l.node.store, time.Now(), a)
+		l.hub.queueForeign(applied.Changes)
+		l.order.Unlock()
+		l.applied(applied, ev.Err)
+		l.node.feed(ev)
+	case syncer.EndPull:
+		ev := carry.End(l.node.store, time.Now(), a)
+		l.applied(store.Applied{}, ev.Err)
+		l.node.feed(ev)
+	}
+	return list[1:]
+}
+
+// liveRun returns the live messages at the head of the list that go into one
+// batch.
+func liveRun(list []syncer.Action) []syncer.ApplyLive {
+	var run []syncer.ApplyLive
+	size := 0
+	for _, a := range list {
+		live, ok := a.(syncer.ApplyLive)
+		if !ok || size > 0 && size+live.Size > applyBytes {
+			break
+		}
+		run = append(run, live)
+		size += live.Size
+	}
+	return run
+}
+
+func (l *loop) applyLive(run []syncer.ApplyLive) {
+	l.order.Lock()
+	applied, ev := carry.Live(l.node.store, time.Now(), run)
+	l.hub.queueForeign(applied.Changes)
+	l.order.Unlock()
+	l.applied(applied, ev.Err)
+	l.node.feed(ev)
+}
+
+// applied does what follows a merge, whatever road its entries came by.
+func (l *loop) applied(a store.Applied, err error) {
+	if err != nil {
+		l.node.log.Error("merge failed", "bucket", l.name, "error", err)
+	}
+	for i := range a.Future {
+		l.node.raiseFuture(l.name, &a.Future[i])
+	}
+	for i := range a.Forks {
+		l.node.raiseFork(l.name, &a.Forks[i])
+	}
+	l.hub.release(l.bucket.DurableSeq())
+	l.node.touch(l.name)
+}
+
+func sessionToken(id uint64) string { return strconv.FormatUint(id, 16) }

@@ -1,0 +1,225 @@
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+	"sync"
+
+	"replicator/oplog"
+)
+
+// A Bucket is the unit of replication: its own rows, log, clock and hash.
+type Bucket struct {
+	s    *Store
+	id   uint32
+	name string
+
+	mu      sync.Mutex // held over read-check and commit; guards all below
+	state   state
+	durable durable
+	dirty   oplog.Clock // clock rows changed since the last capture
+	changed bool        // state changed since the last capture
+}
+
+// A state is what a bucket keeps in memory. It changes only after the batch
+// with the same change was committed.
+type state struct {
+	clock, ahead         oplog.Clock
+	clockHash, aheadHash oplog.ClockHash
+	gcv                  oplog.Clock
+	gcts, hlc            oplog.HLC
+	keys, rows           uint64
+	parts                [oplog.HashParts]uint64
+	sum                  uint64
+	claim                oplog.Clock // of the token; nil if there is none
+}
+
+func newBucket(s *Store, id uint32, name string) *Bucket {
+	b := &Bucket{s: s, id: id, name: name}
+	b.state.clock, b.state.ahead, b.state.gcv = oplog.Clock{}, oplog.Clock{}, oplog.Clock{}
+	b.durable.clock = oplog.Clock{}
+	b.dirty = oplog.Clock{}
+	return b
+}
+
+// Name returns the bucket's name.
+func (b *Bucket) Name() string { return b.name }
+
+// load reads the bucket's state. What a KV shows when it is opened is durable.
+func (b *Bucket) load() error {
+	st := &b.state
+	err := errors.Join(
+		b.loadClock(tableClock, st.clock),
+		b.loadClock(tableAhead, st.ahead),
+		b.loadClock(tableGCV, st.gcv),
+		b.loadMeta(),
+		b.loadParts(),
+		b.loadClaim(),
+	)
+	if err != nil {
+		return err
+	}
+	st.clockHash, st.aheadHash = oplog.HashClock(st.clock), oplog.HashClock(st.ahead)
+	b.durable = durable{digest: b.digest(), clock: st.clock.Clone()}
+	return nil
+}
+
+func (b *Bucket) loadClock(table byte, into oplog.Clock) error {
+	lower, upper := bucketRange(table, b.id)
+	return b.named(walk(b.s.kv, lower, upper, func(key, value []byte) error {
+		if len(key) != prefixLen+4 || len(value) != 8 {
+			return errors.New("clock row of a wrong size")
+		}
+		o, ok := b.s.origins.origin(binary.BigEndian.Uint32(key[prefixLen:]))
+		seq := binary.BigEndian.Uint64(value)
+		if !ok || seq == 0 {
+			return errors.New("clock row of an unknown origin")
+		}
+		into[o] = seq
+		return nil
+	}))
+}
+
+const metaV1 = 1
+
+func (st *state) encodeMeta() []byte {
+	m := []byte{metaV1}
+	for _, n := range []uint64{uint64(st.hlc), uint64(st.gcts), st.keys, st.rows} {
+		m = binary.BigEndian.AppendUint64(m, n)
+	}
+	return m
+}
+
+func (b *Bucket) loadMeta() error {
+	key := bucketKey(tableMeta, b.id, 0)
+	m, ok, err := b.s.kv.Get(key)
+	if err != nil || !ok {
+		return err
+	}
+	if len(m) != 33 || m[0] != metaV1 {
+		return &CorruptError{Bucket: b.name, Key: key, Reason: "meta row of a wrong size or version"}
+	}
+	st := &b.state
+	st.hlc = oplog.HLC(binary.BigEndian.Uint64(m[1:]))
+	st.gcts = oplog.HLC(binary.BigEndian.Uint64(m[9:]))
+	st.keys = binary.BigEndian.Uint64(m[17:])
+	st.rows = binary.BigEndian.Uint64(m[25:])
+	return nil
+}
+
+func (b *Bucket) loadParts() error {
+	lower, upper := bucketRange(tableParts, b.id)
+	return b.named(walk(b.s.kv, lower, upper, func(key, value []byte) error {
+		if len(key) != prefixLen+2 || len(value) != 8 {
+			return errors.New("hash part of a wrong size")
+		}
+		n := binary.BigEndian.Uint16(key[prefixLen:])
+		if n >= oplog.HashParts {
+			return errors.New("hash part of an unknown number")
+		}
+		b.state.parts[n] = binary.BigEndian.Uint64(value)
+		b.state.sum += b.state.parts[n]
+		return nil
+	}))
+}
+
+// named puts the bucket's name into a *CorruptError.
+func (b *Bucket) named(err error) error {
+	if c := new(CorruptError); errors.As(err, &c) {
+		c.Bucket = b.name
+	}
+	return err
+}
+
+// row reads the winning entry of key, whatever it is.
+func (b *Bucket) row(r Reader, key []byte) (*row, error) {
+	value, ok, err := r.Get(dataKey(b.id, key))
+	if err != nil || !ok {
+		return nil, err
+	}
+	return b.decode(key, value)
+}
+
+// decode makes a row of a pair of the data table. The row keeps both slices.
+func (b *Bucket) decode(key, value []byte) (*row, error) {
+	r, err := decodeRow(value, b.s.origins.origin)
+	if err != nil {
+		return nil, &CorruptError{Bucket: b.name, Key: append([]byte(nil), key...), Reason: err.Error()}
+	}
+	r.Key = key
+	return r, nil
+}
+
+// Get returns the row of key whatever it is, a tombstone or one that expired
+// too: ask Entry.Live. The row may be ahead of what is durable.
+func (b *Bucket) Get(key []byte) (oplog.Entry, bool, error) {
+	r, err := b.row(b.s.kv, key)
+	if err != nil || r == nil {
+		return oplog.Entry{}, false, err
+	}
+	r.Key = append([]byte(nil), key...)
+	return r.Entry, true, nil
+}
+
+// Clock returns a copy of the clock.
+func (b *Bucket) Clock() oplog.Clock {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.state.clock.Clone()
+}
+
+// Covers reports whether the clock covers d.
+func (b *Bucket) Covers(d oplog.Dot) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.state.clock.Covers(d)
+}
+
+// Seq returns up to where the clock covers o.
+func (b *Bucket) Seq(o oplog.Origin) oplog.Seq {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.state.clock[o]
+}
+
+// ClockParts returns a copy of the hash of the clock.
+func (b *Bucket) ClockParts() *oplog.ClockHash {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	h := b.state.clockHash
+	return &h
+}
+
+// Ahead returns a copy of the highest seqs held above the clock. The bucket is
+// pure if it is empty.
+func (b *Bucket) Ahead() oplog.Clock {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.state.ahead.Clone()
+}
+
+// Keys returns how many rows are no tombstones. A row whose expiry has passed
+// counts until it is collected.
+func (b *Bucket) Keys() uint64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.state.keys
+}
+
+// Origin returns the origin that local writes get, zero before the first one
+// of this start.
+func (b *Bucket) Origin() oplog.Origin { return b.s.origin() }
+
+// HLC returns the highest timestamp issued or merged.
+func (b *Bucket) HLC() oplog.HLC {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.state.hlc
+}
+
+// Parts returns the sums of the row hashes of live rows without expiry.
+func (b *Bucket) Parts() [oplog.HashParts]uint64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.state.parts
+}

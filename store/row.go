@@ -1,0 +1,182 @@
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+
+	"replicator/oplog"
+)
+
+// A row is the winning entry of its key, with its row hash.
+type row struct {
+	oplog.Entry
+	hash uint64
+}
+
+func newRow(e oplog.Entry) *row { return &row{Entry: e, hash: e.Hash()} }
+
+// counts reports whether the row is part of the bucket's hash: tombstones and
+// rows with an expiry go at different times at different nodes.
+func (r *row) counts() bool { return !r.Tombstone && r.Expiry == 0 }
+
+const rowV1 = 1
+
+const (
+	rowTombstone = 1 << iota
+	rowPrev
+	rowExpiry
+	rowBatch
+	rowKnown = 1<<iota - 1
+)
+
+var (
+	errRowShort   = errors.New("row ends early")
+	errRowVersion = errors.New("row of an unknown version")
+	errRowFlags   = errors.New("row with unknown flags")
+	errRowOrigin  = errors.New("row of an unknown origin")
+	errRowField   = errors.New("row with an impossible field")
+)
+
+// appendRow encodes r without its key. number gives the numbers of origins.
+//
+//	version 1, flags, hlc 8, origin uvarint, seq uvarint,
+//	[prev: hlc 8, origin uvarint, seq uvarint], [expiry uvarint],
+//	[batch: back uvarint, ahead uvarint], row hash 8, value
+func appendRow(b []byte, r *row, number func(oplog.Origin) originNo) []byte {
+	b = append(b, rowV1, rowFlags(&r.Entry))
+	b = appendStamp(b, &r.Stamp, number)
+	if !r.Prev.IsZero() {
+		b = appendStamp(b, &r.Prev, number)
+	}
+	if r.Expiry != 0 {
+		b = binary.AppendUvarint(b, uint64(r.Expiry))
+	}
+	if r.BatchBack != 0 || r.BatchAhead != 0 {
+		b = binary.AppendUvarint(b, uint64(r.BatchBack))
+		b = binary.AppendUvarint(b, uint64(r.BatchAhead))
+	}
+	b = binary.BigEndian.AppendUint64(b, r.hash)
+	return append(b, r.Value...)
+}
+
+func rowFlags(e *oplog.Entry) (flags byte) {
+	if e.Tombstone {
+		flags |= rowTombstone
+	}
+	if !e.Prev.IsZero() {
+		flags |= rowPrev
+	}
+	if e.Expiry != 0 {
+		flags |= rowExpiry
+	}
+	if e.BatchBack != 0 || e.BatchAhead != 0 {
+		flags |= rowBatch
+	}
+	return flags
+}
+
+func appendStamp(b []byte, s *oplog.Stamp, number func(oplog.Origin) originNo) []byte {
+	b = binary.BigEndian.AppendUint64(b, uint64(s.HLC))
+	b = binary.AppendUvarint(b, uint64(number(s.Origin)))
+	return binary.AppendUvarint(b, s.Seq)
+}
+
+// decodeRow reads what appendRow wrote. The row's value is part of b, its key
+// is left empty. Any bytes are safe to try.
+func decodeRow(b []byte, origin func(originNo) (oplog.Origin, bool)) (*row, error) {
+	d := rowDecoder{b: b, origin: origin}
+	if d.byte() != rowV1 {
+		d.fail(errRowVersion)
+	}
+	flags := d.byte()
+	if flags&^rowKnown != 0 {
+		d.fail(errRowFlags)
+	}
+	r := &row{}
+	r.Tombstone = flags&rowTombstone != 0
+	d.stamp(&r.Stamp)
+	if flags&rowPrev != 0 {
+		d.stamp(&r.Prev)
+	}
+	if flags&rowExpiry != 0 {
+		r.Expiry = int64(d.uvarint(1, 1<<63-1))
+	}
+	if flags&rowBatch != 0 {
+		r.BatchBack = uint32(d.uvarint(0, 1<<32-1))
+		r.BatchAhead = uint32(d.uvarint(0, 1<<32-1))
+	}
+	r.hash = d.uint64()
+	if len(d.b) > oplog.MaxValue || r.Tombstone && len(d.b) > 0 {
+		d.fail(errRowField)
+	}
+	if d.err != nil {
+		return nil, d.err
+	}
+	r.Value = d.b
+	return r, nil
+}
+
+// A rowDecoder takes fields from the front of b. After the first error it
+// takes nothing more.
+type rowDecoder struct {
+	b      []byte
+	origin func(originNo) (oplog.Origin, bool)
+	err    error
+}
+
+func (d *rowDecoder) fail(err error) {
+	if d.err == nil {
+		d.err = err
+	}
+}
+
+func (d *rowDecoder) byte() byte {
+	if d.err != nil || len(d.b) < 1 {
+		d.fail(errRowShort)
+		return 0
+	}
+	c := d.b[0]
+	d.b = d.b[1:]
+	return c
+}
+
+func (d *rowDecoder) uint64() uint64 {
+	if d.err != nil || len(d.b) < 8 {
+		d.fail(errRowShort)
+		return 0
+	}
+	n := binary.BigEndian.Uint64(d.b)
+	d.b = d.b[8:]
+	return n
+}
+
+func (d *rowDecoder) uvarint(low, high uint64) uint64 {
+	if d.err != nil {
+		return 0
+	}
+	n, size := binary.Uvarint(d.b)
+	if size <= 0 {
+		d.fail(errRowShort)
+		return 0
+	}
+	if n < low || n > high {
+		d.fail(errRowField)
+		return 0
+	}
+	d.b = d.b[size:]
+	return n
+}
+
+func (d *rowDecoder) stamp(s *oplog.Stamp) {
+	s.HLC = oplog.HLC(d.uint64())
+	n := d.uvarint(1, 1<<32-1)
+	s.Seq = d.uvarint(1, 1<<64-1)
+	if d.err != nil {
+		return
+	}
+	o, ok := d.origin(originNo(n))
+	if !ok || s.HLC == 0 {
+		d.fail(errRowOrigin)
+	}
+	s.Origin = o
+}

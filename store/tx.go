@@ -1,0 +1,289 @@
+package store
+
+import (
+	"cmp"
+	"slices"
+
+	"replicator/oplog"
+)
+
+// A Change is a row that really changed, for those who watch.
+type Change struct {
+	Entry oplog.Entry
+	Prev  *oplog.Entry // the row it replaced; nil if there was none
+}
+
+// A tx gathers the changes of one batch. Its reads see its own changes, and a
+// key that changes twice is written once. The bucket's mutex is held from
+// newTx to commit; without commit nothing happened.
+type tx struct {
+	b     *Bucket
+	slots map[string]*slot
+	dots  map[oplog.Dot]*slot // of the entries put so far
+	turn  int                 // counts puts, so that changes come in order
+
+	clock, ahead oplog.Clock // changed rows only; a zero in ahead removes one
+	added        int         // origins that clock adds
+	hlc          oplog.HLC
+	token        tokenChange
+	own          oplog.Origin // the own origin, if it was used
+	saveSelf     bool
+	saveOrigins  []originNo
+	dirty        bool // something changed that is worth a batch
+}
+
+// A slot is a key as this batch found it and as it leaves it.
+type slot struct {
+	base, cur *row // nil: no row
+	turn      int  // of the last put; zero if none
+}
+
+func newTx(b *Bucket) *tx {
+	return &tx{
+		b:     b,
+		slots: make(map[string]*slot),
+		dots:  make(map[oplog.Dot]*slot),
+		clock: oplog.Clock{},
+		ahead: oplog.Clock{},
+		hlc:   b.state.hlc,
+	}
+}
+
+func (t *tx) slot(key []byte) (*slot, error) {
+	if s := t.slots[string(key)]; s != nil {
+		return s, nil
+	}
+	base, err := t.b.row(t.b.s.kv, key)
+	if err != nil {
+		return nil, err
+	}
+	s := &slot{base: base, cur: base}
+	t.slots[string(key)] = s
+	return s, nil
+}
+
+// put makes r the row of the slot.
+func (t *tx) put(s *slot, r *row) {
+	t.turn++
+	s.cur, s.turn = r, t.turn
+	t.dots[r.Dot()] = s
+	t.dirty = true
+}
+
+// seq is up to where the clock covers o.
+func (t *tx) seq(o oplog.Origin) oplog.Seq {
+	if seq, ok := t.clock[o]; ok {
+		return seq
+	}
+	return t.b.state.clock[o]
+}
+
+func (t *tx) covers(d oplog.Dot) bool { return d.Seq <= t.seq(d.Origin) }
+
+// aheadOf is the highest extra of o.
+func (t *tx) aheadOf(o oplog.Origin) oplog.Seq {
+	if seq, ok := t.ahead[o]; ok {
+		return seq
+	}
+	return t.b.state.ahead[o]
+}
+
+// raiseClock covers o up to seq, which also ends its extras up to there.
+func (t *tx) raiseClock(o oplog.Origin, seq oplog.Seq) error {
+	if seq <= t.seq(o) {
+		return nil
+	}
+	if t.seq(o) == 0 {
+		if len(t.b.state.clock)+t.added >= oplog.MaxClock {
+			return &LimitError{What: "origins in a clock", Size: oplog.MaxClock + 1, Limit: oplog.MaxClock}
+		}
+		t.added++
+	}
+	t.clock[o] = seq
+	if high := t.aheadOf(o); high != 0 && high <= seq {
+		t.ahead[o] = 0
+	}
+	t.dirty = true
+	return nil
+}
+
+// raiseAhead notes an extra.
+func (t *tx) raiseAhead(d oplog.Dot) error {
+	high := t.aheadOf(d.Origin)
+	if d.Seq <= high {
+		return nil
+	}
+	if high == 0 && len(t.b.state.ahead)+len(t.ahead) >= 2*oplog.MaxClock {
+		return &LimitError{What: "origins with extras", Size: 2*oplog.MaxClock + 1, Limit: 2 * oplog.MaxClock}
+	}
+	t.ahead[d.Origin] = d.Seq
+	t.dirty = true
+	return nil
+}
+
+// number returns the number of o and has the batch carry it if needed.
+func (t *tx) number(o oplog.Origin) originNo {
+	n, unsaved := t.b.s.origins.number(o)
+	if unsaved && !slices.Contains(t.saveOrigins, n) {
+		t.saveOrigins = append(t.saveOrigins, n)
+	}
+	return n
+}
+
+// changed returns the slots that leave differently than they came, in the
+// order of their last puts.
+func (t *tx) changed() []*slot {
+	var list []*slot
+	for _, s := range t.slots {
+		if s.turn > 0 {
+			list = append(list, s)
+		}
+	}
+	slices.SortFunc(list, func(a, b *slot) int { return cmp.Compare(a.turn, b.turn) })
+	return list
+}
+
+// commit writes the batch and, once the KV has it, the memory of the bucket.
+func (t *tx) commit() ([]Change, error) {
+	if !t.dirty {
+		return nil, nil
+	}
+	next, parts, slots := t.next()
+	batch := t.b.s.kv.NewBatch()
+	t.writeRows(batch, slots)
+	t.writeClocks(batch)
+	for n, sum := range parts {
+		batch.Set(partKey(t.b.id, n), encodeUint64(sum))
+	}
+	batch.Set(bucketKey(tableMeta, t.b.id, 0), next.encodeMeta())
+	t.writeToken(batch)
+	t.writeNames(batch)
+	if err := t.b.s.commit(batch); err != nil {
+		return nil, err
+	}
+	t.remember(next, parts)
+	return changes(slots), nil
+}
+
+// next computes the counts and sums as they will be.
+func (t *tx) next() (next state, parts map[int]uint64, slots []*slot) {
+	old := &t.b.state
+	next.hlc, next.gcts, next.keys, next.rows, next.sum = t.hlc, old.gcts, old.keys, old.rows, old.sum
+	parts = make(map[int]uint64)
+	count := func(r *row, add uint64) {
+		if r == nil {
+			return
+		}
+		next.rows += add
+		if !r.Tombstone {
+			next.keys += add
+		}
+		if r.counts() {
+			n := oplog.HashPart(r.Key)
+			if _, ok := parts[n]; !ok {
+				parts[n] = old.parts[n]
+			}
+			parts[n] += r.hash * add
+			next.sum += r.hash * add
+		}
+	}
+	slots = t.changed()
+	for _, s := range slots {
+		count(s.base, ^uint64(0)) // minus one
+		count(s.cur, 1)
+	}
+	return next, parts, slots
+}
+
+func (t *tx) writeRows(batch Batch, slots []*slot) {
+	for _, s := range slots { // first all that goes: a dot may come back under another key
+		if s.base == nil {
+			continue
+		}
+		batch.Delete(logKey(t.b.id, t.number(s.base.Stamp.Origin), s.base.Stamp.Seq))
+		if key, ok := indexKey(t.b.id, &s.base.Entry); ok {
+			batch.Delete(key)
+		}
+	}
+	var buf []byte
+	for _, s := range slots {
+		r := s.cur
+		buf = appendRow(buf[:0], r, t.number)
+		batch.Set(dataKey(t.b.id, r.Key), buf)
+		batch.Set(logKey(t.b.id, t.number(r.Stamp.Origin), r.Stamp.Seq), r.Key)
+		if key, ok := indexKey(t.b.id, &r.Entry); ok {
+			batch.Set(key, nil)
+		}
+	}
+}
+
+func (t *tx) writeClocks(batch Batch) {
+	for _, o := range t.clock.Origins() {
+		batch.Set(originKey(tableClock, t.b.id, t.number(o)), encodeUint64(t.clock[o]))
+	}
+	for _, o := range t.ahead.Origins() {
+		seq := t.ahead[o]
+		key := originKey(tableAhead, t.b.id, t.number(o))
+		if seq == 0 {
+			batch.Delete(key)
+		} else {
+			batch.Set(key, encodeUint64(seq))
+		}
+	}
+}
+
+// writeNames adds what the batch's numbers stand for. It goes last.
+func (t *tx) writeNames(batch Batch) {
+	for _, n := range t.saveOrigins {
+		o, _ := t.b.s.origins.origin(n)
+		batch.Set(numberKey(tableOrigins, n), encodeOrigin(o))
+	}
+	if t.saveSelf {
+		s := t.b.s
+		batch.Set(keySelf, encodeSelf(self{node: s.node, nonce: s.nonce, prev: s.prev, epoch: t.own.Epoch}))
+	}
+}
+
+// remember brings the bucket's memory to what was committed.
+func (t *tx) remember(next state, parts map[int]uint64) {
+	b := t.b
+	st := &b.state
+	st.hlc, st.keys, st.rows, st.sum = next.hlc, next.keys, next.rows, next.sum
+	for n, sum := range parts {
+		st.parts[n] = sum
+	}
+	for o, seq := range t.clock {
+		st.clockHash.Move(o, st.clock[o], seq)
+		st.clock[o] = seq
+		b.dirty[o] = seq
+	}
+	for o, seq := range t.ahead {
+		st.aheadHash.Move(o, st.ahead[o], seq)
+		st.ahead[o] = seq
+		if seq == 0 {
+			delete(st.ahead, o)
+		}
+	}
+	if t.token.set {
+		st.claim = t.token.claim
+	}
+	b.s.origins.markSaved(t.saveOrigins)
+	if t.saveSelf {
+		b.s.markOwn(t.own)
+	}
+	b.changed = true
+	b.s.commits.Add(1)
+}
+
+func changes(slots []*slot) []Change {
+	list := make([]Change, 0, len(slots))
+	for _, s := range slots {
+		c := Change{Entry: s.cur.Entry}
+		if s.base != nil {
+			prev := s.base.Entry
+			c.Prev = &prev
+		}
+		list = append(list, c)
+	}
+	return list
+}

@@ -1,0 +1,144 @@
+package simnet
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"replicator/store"
+	syncer "replicator/sync"
+)
+
+// RunSeed runs one random history and checks it throughout: Cover and equal
+// rows at every turn, and everything equal once the faults have ended. trace,
+// if not nil, is given each thing that happens.
+func RunSeed(seed uint64, trace func(string)) (Stats, error) {
+	rnd := rand.New(rand.NewPCG(seed, 0xfa17))
+	w := NewWorld(seed, randomConfig(rnd))
+	w.Trace = trace
+	for _, n := range w.nodes {
+		if rnd.IntN(5) > 0 {
+			n.Start()
+		}
+	}
+	turns := 30 + rnd.IntN(60)
+	for range turns {
+		w.turn(rnd)
+		if err := w.Check(); err != nil {
+			return w.Stats, err
+		}
+	}
+	w.Calm()
+	if !w.RunUntil(w.now.Add(settleTime), w.Settled) {
+		return w.Stats, fmt.Errorf("not settled %s after the last fault: %s", settleTime, w.digests())
+	}
+	return w.Stats, w.AtRest()
+}
+
+// settleTime is within what virtual time a healed fleet has to be equal. It
+// allows for clocks that restarts have set back to the longest heartbeat pause.
+const settleTime = 10 * time.Minute
+
+func randomConfig(rnd *rand.Rand) Config {
+	cfg := Config{
+		Nodes:    2 + rnd.IntN(4),
+		Buckets:  []string{"orders"},
+		DelayMax: time.Duration(1+rnd.IntN(200)) * time.Millisecond,
+		SyncMax:  time.Duration(1+rnd.IntN(50)) * time.Millisecond,
+	}
+	if rnd.IntN(3) == 0 {
+		cfg.Buckets = append(cfg.Buckets, "stock")
+	}
+	if rnd.IntN(4) > 0 {
+		cfg.Loss = rnd.Float64() * 0.2
+		cfg.Double = rnd.Float64() * 0.1
+		cfg.Reorder = rnd.Float64() * 0.1
+	}
+	if rnd.IntN(3) == 0 {
+		cfg.Skew = time.Duration(1+rnd.IntN(7200)) * time.Second
+	}
+	small := rnd.IntN(2) == 0
+	cfg.Tune = func(n *Node) {
+		n.Options = syncer.Options{}
+		if small {
+			// Small limits make windows, cuts, overflows and sub-hashes common.
+			n.Options = syncer.Options{
+				PageBytes: 600, Window: 1200, CutBytes: 2000, LogOrderMax: 8,
+				GapBuffer: 2000, ApplyBuffer: 2000, CompareAbove: 2, Serves: 2,
+			}
+		}
+	}
+	return cfg
+}
+
+// turn does one thing to the world and lets some time pass.
+func (w *World) turn(rnd *rand.Rand) {
+	n := w.nodes[rnd.IntN(len(w.nodes))]
+	m := w.nodes[rnd.IntN(len(w.nodes))]
+	switch rnd.IntN(20) {
+	case 0:
+		n.Crash()
+	case 1, 2, 3:
+		n.Start()
+	case 4:
+		if n != m {
+			w.Part(n.index, m.index)
+		}
+	case 5:
+		if n != m {
+			w.Cut(n.index, m.index)
+		}
+	case 6, 7:
+		w.Heal()
+	case 8:
+		for range 40 {
+			n.Write(w.bucket(rnd), w.op(rnd))
+		}
+	default:
+		ops := make([]store.Op, 1+rnd.IntN(4))
+		for i := range ops {
+			ops[i] = w.op(rnd)
+		}
+		n.Write(w.bucket(rnd), ops...)
+	}
+	pause := []time.Duration{0, time.Millisecond, 20 * time.Millisecond, 300 * time.Millisecond, 4 * time.Second}
+	w.Run(pause[rnd.IntN(len(pause))])
+	if rnd.IntN(40) == 0 {
+		w.Run(2 * time.Minute)
+	}
+}
+
+func (w *World) bucket(rnd *rand.Rand) string { return w.cfg.Buckets[rnd.IntN(len(w.cfg.Buckets))] }
+
+func (w *World) op(rnd *rand.Rand) store.Op {
+	op := store.Op{Key: fmt.Appendf(nil, "key-%02d", rnd.IntN(12))}
+	if rnd.IntN(4) == 0 {
+		op.Delete = true
+		return op
+	}
+	size := rnd.IntN(60)
+	if rnd.IntN(20) == 0 {
+		size = liveLimit + rnd.IntN(4000) // too large for a live message: announced
+	}
+	op.Value = make([]byte, size)
+	for i := range op.Value {
+		op.Value[i] = byte(rnd.IntN(256))
+	}
+	return op
+}
+
+// digests describes where the nodes stand, for a run that does not settle.
+func (w *World) digests() string {
+	text := ""
+	for _, bucket := range w.cfg.Buckets {
+		for _, n := range w.nodes {
+			if !n.up {
+				text += fmt.Sprintf("\n  %s is down", n.name)
+				continue
+			}
+			b, _ := n.store.Bucket(bucket)
+			text += fmt.Sprintf("\n  %s/%s clock %v ahead %v durable %+v engine %+v", n.name, bucket, b.Clock(), b.Ahead(), b.Durable(), n.engine.Bucket(bucket))
+		}
+	}
+	return text
+}

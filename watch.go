@@ -1,0 +1,146 @@
+package replicator
+
+import (
+	"bytes"
+	"context"
+	"iter"
+	"sync"
+
+	"replicator/oplog"
+	"replicator/store"
+)
+
+// A WatchEvent tells that a key has a new row on this node.
+type WatchEvent struct {
+	Entry Entry // a tombstone for a delete
+	Local bool  // written on this node, not merged from another
+}
+
+// WatchOptions say what a Watch yields. The zero value is the whole bucket.
+type WatchOptions struct {
+	Prefix []byte // only keys that begin so
+}
+
+// Watch yields changes of rows from now on, until ctx ends or the loop breaks.
+// The watch has begun when the returned function is called; call it before
+// writing what it should see.
+//
+// One event is one row that changed on this node: a local write, once it is on
+// disk; or an entry of another master that won its key, when it was merged. An
+// entry that lost against the row that was there is no event, and of several
+// entries for one key that are merged together, as a pull or a burst of live
+// messages brings them, each that won is one. An expiry is no event: the row
+// hides when its time comes. A reconcile yields the rows it replaces or
+// removes like a merge. Events of one key come in the order of their stamps,
+// those of one origin in the order of their seqs unless a pull by key brings
+// them.
+//
+// A reader that falls 4096 events behind gets ErrSlowWatcher and no more; it
+// can Scan for what it missed. The events' slices must not be changed.
+func (b *Bucket) Watch(ctx context.Context, o WatchOptions) iter.Seq2[WatchEvent, error] {
+	return func(yield func(WatchEvent, error) bool) {
+		w := b.loop.hub.join(bytes.Clone(o.Prefix))
+		defer b.loop.hub.leave(w)
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-b.node.ctx.Done():
+				yield(WatchEvent{}, ErrClosed)
+				return
+			case ev, ok := <-w.events:
+				if !ok {
+					yield(WatchEvent{}, ErrSlowWatcher)
+					return
+				}
+				if !yield(ev, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+const watchBuffer = 4096
+
+type watcher struct {
+	prefix []byte
+	events chan WatchEvent // closed when the watcher was too slow
+}
+
+// A hub tells watchers of changes in the order in which they took effect. Own
+// changes wait for the disk, and what took effect after them waits behind.
+type hub struct {
+	mu       sync.Mutex // guards all below
+	watchers map[*watcher]bool
+	pending  []change
+	durable  oplog.Seq
+}
+
+type change struct {
+	entry Entry
+	own   oplog.Seq // 0 for a merged entry: it may be told at once
+}
+
+func newHub() *hub { return &hub{watchers: map[*watcher]bool{}} }
+
+func (h *hub) join(prefix []byte) *watcher {
+	w := &watcher{prefix: prefix, events: make(chan WatchEvent, watchBuffer)}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.watchers[w] = true
+	return w
+}
+
+func (h *hub) leave(w *watcher) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.watchers, w)
+}
+
+// queueOwn takes the changes of a local group that ends with seq last.
+func (h *hub) queueOwn(changes []store.Change, last oplog.Seq) { h.queue(changes, last) }
+
+// queueForeign takes the changes of a merge.
+func (h *hub) queueForeign(changes []store.Change) { h.queue(changes, 0) }
+
+func (h *hub) queue(changes []store.Change, own oplog.Seq) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.watchers) == 0 && len(h.pending) == 0 {
+		return
+	}
+	for i := range changes {
+		h.pending = append(h.pending, change{entry: changes[i].Entry, own: own})
+	}
+}
+
+// release tells of all changes up to the first own one that is not on disk.
+func (h *hub) release(durable oplog.Seq) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.durable = max(h.durable, durable)
+	n := 0
+	for n < len(h.pending) && h.pending[n].own <= h.durable {
+		h.tell(h.pending[n])
+		n++
+	}
+	h.pending = h.pending[n:]
+	if len(h.pending) == 0 {
+		h.pending = nil
+	}
+}
+
+func (h *hub) tell(c change) {
+	for w := range h.watchers {
+		if !bytes.HasPrefix(c.entry.Key, w.prefix) {
+			continue
+		}
+		select {
+		case w.events <- WatchEvent{Entry: c.entry, Local: c.own > 0}:
+		default:
+			delete(h.watchers, w)
+			close(w.events)
+		}
+	}
+}
