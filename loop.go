@@ -237,14 +237,21 @@ func (l *loop) synced() {
 
 // answer gives each caller the entries of its own operations.
 func (l *loop) answer(g group, err error) {
-	at := 0
+	op, at := 0, 0
 	for _, r := range g.requests {
 		if err != nil {
 			r.done <- result{err: err}
 			continue
 		}
-		r.done <- result{entries: g.written.Entries[at : at+len(r.ops)]}
-		at += len(r.ops)
+		entries := make([]oplog.Entry, len(r.ops))
+		for i := range r.ops {
+			if !g.written.Skipped[op+i] {
+				entries[i] = g.written.Entries[at]
+				at++
+			}
+		}
+		op += len(r.ops)
+		r.done <- result{entries: entries}
 	}
 }
 
@@ -252,7 +259,7 @@ func (l *loop) answer(g group, err error) {
 // by the others and pulled.
 func (l *loop) publish(g group) {
 	w := g.written
-	m := syncer.NewLive(l.name, l.node.self.Nonce, w.Written(), w.First, w.Last, w.Origin, l.node.bus.LiveLimit()*9/10)
+	m := syncer.NewLive(l.name, l.node.self.Nonce, w.Entries, w.First, w.Last, w.Origin, l.node.bus.LiveLimit()*9/10)
 	if m == nil {
 		return
 	}
@@ -266,7 +273,7 @@ func (l *loop) publish(g group) {
 
 // announce tells of a group whose body came out larger than a message.
 func (l *loop) announce(w store.Written) error {
-	m := syncer.NewLive(l.name, l.node.self.Nonce, w.Written(), w.First, w.Last, w.Origin, 0)
+	m := syncer.NewLive(l.name, l.node.self.Nonce, w.Entries, w.First, w.Last, w.Origin, 0)
 	body, err := oplog.Encode(l.node.cfg.Codec, m)
 	if err != nil {
 		return err
@@ -363,7 +370,13 @@ func (l *loop) applied(a store.Applied, err error) {
 		l.node.raiseFuture(l.name, &a.Future[i])
 	}
 	for i := range a.Forks {
-		l.node.raiseFork(l.name, &a.Forks[i])
+		l.node.raiseFork(l.name, &a.Forks[i].Received)
+	}
+	for _, err := range a.Refused {
+		l.node.log.Error("live message refused", "bucket", l.name, "error", err)
+	}
+	if len(a.Reissued.Entries) > 0 {
+		l.finish(group{written: a.Reissued}) // writes of our own now
 	}
 	l.hub.release(l.bucket.DurableSeq())
 	l.node.touch(l.name)

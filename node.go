@@ -139,7 +139,7 @@ func (n *Node) start() error {
 			return err
 		}
 	}
-	n.service, err = api.NewService(n.cfg.Conn, n, n.serviceOptions())
+	n.service, err = api.NewService(n.cfg.Conn, serviceBackend{n}, n.serviceOptions())
 	return err
 }
 
@@ -234,7 +234,7 @@ func (n *Node) shutdown() error {
 	n.mu.Unlock()
 	var errs []error
 	if n.service != nil {
-		errs = append(errs, n.service.Stop())
+		errs = append(errs, n.stopService())
 	}
 	for _, l := range loops {
 		l.finishWrites()
@@ -252,6 +252,13 @@ func (n *Node) shutdown() error {
 	}
 	errs = append(errs, n.donor.CloseAll(), n.store.Close())
 	return errors.Join(errs...)
+}
+
+// stopService lets requests being worked on end, in bounded time.
+func (n *Node) stopService() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	return n.service.Stop(ctx)
 }
 
 // flush waits a moment for the server to take what was published last.

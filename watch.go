@@ -21,9 +21,8 @@ type WatchOptions struct {
 	Prefix []byte // only keys that begin so
 }
 
-// Watch yields changes of rows from now on, until ctx ends or the loop breaks.
-// The watch has begun when the returned function is called; call it before
-// writing what it should see.
+// Watch yields changes of rows from the moment it returns, until ctx ends or the
+// loop breaks. The sequence is to be run once; ctx releases one that never is.
 //
 // One event is one row that changed on this node: a local write, once it is on
 // disk; or an entry of another master that won its key, when it was merged. An
@@ -38,9 +37,11 @@ type WatchOptions struct {
 // A reader that falls 4096 events behind gets ErrSlowWatcher and no more; it
 // can Scan for what it missed. The events' slices must not be changed.
 func (b *Bucket) Watch(ctx context.Context, o WatchOptions) iter.Seq2[WatchEvent, error] {
+	h := b.loop.hub
+	w := h.join(bytes.Clone(o.Prefix))
+	forget := context.AfterFunc(ctx, func() { h.leave(w) })
 	return func(yield func(WatchEvent, error) bool) {
-		w := b.loop.hub.join(bytes.Clone(o.Prefix))
-		defer b.loop.hub.leave(w)
+		defer func() { forget(); h.leave(w) }()
 		for {
 			select {
 			case <-ctx.Done():

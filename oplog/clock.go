@@ -60,13 +60,19 @@ func (c Clock) Above(d Clock) Clock {
 	return m
 }
 
-// Lag returns by how many seqs d exceeds c, summed over all origins.
+// Lag returns by how many seqs d exceeds c, summed over all origins. A sum that
+// does not fit reads as the largest number.
 func (c Clock) Lag(d Clock) uint64 {
 	var n uint64
 	for o, seq := range d {
-		if seq > c[o] {
-			n += seq - c[o]
+		if seq <= c[o] {
+			continue
 		}
+		more := seq - c[o]
+		if n+more < n {
+			return 1<<64 - 1
+		}
+		n += more
 	}
 	return n
 }
@@ -76,6 +82,17 @@ func (c Clock) Clone() Clock {
 	d := make(Clock, len(c))
 	maps.Copy(d, c)
 	return d
+}
+
+// rows returns the rows of c in order of origin.
+func (c Clock) rows() []Dot {
+	rows := make([]Dot, 0, len(c))
+	for _, o := range c.Origins() {
+		if c[o] > 0 {
+			rows = append(rows, Dot{Origin: o, Seq: c[o]})
+		}
+	}
+	return rows
 }
 
 // Origins returns the origins of c in order.

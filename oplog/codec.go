@@ -68,6 +68,15 @@ func Decode(body []byte) (Message, error) {
 	return nil, fmt.Errorf("%w: first byte 0x%02x", ErrVersion, body[0])
 }
 
+// refuse says why the body of m is not taken. An entry of an unknown kind comes
+// from a later program and is no fault of the sender.
+func refuse(m Message, err error) error {
+	if errors.Is(err, ErrKind) {
+		return fmt.Errorf("%s: %w", m.kind(), err)
+	}
+	return fmt.Errorf("%w: %s: %w", ErrMalformed, m.kind(), err)
+}
+
 // A coder visits the fields of a message in order. A writing coder reads the
 // fields it is shown, a reading coder fills them, so that each message says
 // its layout once for both codecs and both directions.
@@ -87,8 +96,12 @@ type coder interface {
 	count(name string, n int) int
 	// endList ends the list that the last count opened.
 	endList()
+	// fail remembers the first error that is not nil.
 	fail(err error)
 	failed() bool
+	// reading tells a coder that fills fields. The other one must leave the
+	// message as it is: others may be reading it.
+	reading() bool
 }
 
 // codeList visits a list of at most limit elements. A reader grows the list as
@@ -109,23 +122,26 @@ func codeList[T any](c coder, name string, list *[]T, limit int, each func(coder
 	c.endList()
 }
 
-// codeClock visits a clock as its rows in order of origin.
+// codeClock visits a clock as its rows in order of origin. A reader takes them
+// in no other order, so that a clock has one form and no row comes twice.
 func codeClock(c coder, name string, clock *Clock) {
-	rows := make([]Dot, 0, len(*clock))
-	for _, o := range clock.Origins() {
-		rows = append(rows, Dot{Origin: o, Seq: (*clock)[o]})
-	}
+	rows := clock.rows()
+	var last Origin
 	codeList(c, name, &rows, MaxClock, func(c coder, d *Dot) {
 		c.object("", 2, func(c coder) {
 			c.origin("origin", &d.Origin)
 			c.uint("seq", &d.Seq)
 		})
+		if d.Seq == 0 || !d.Origin.complete() || d.Origin.Compare(last) <= 0 {
+			c.fail(fmt.Errorf("%s: no row or out of order", name))
+		}
+		last = d.Origin
 	})
-	if *clock == nil {
+	if c.reading() {
 		*clock = make(Clock, len(rows))
-	}
-	for _, d := range rows {
-		(*clock)[d.Origin] = d.Seq
+		for _, d := range rows {
+			(*clock)[d.Origin] = d.Seq
+		}
 	}
 }
 
@@ -144,15 +160,7 @@ func codeUint32(c coder, name string, p *uint32) {
 		c.fail(fmt.Errorf("%s: %d does not fit 32 bits", name, wide))
 		return
 	}
-	*p = uint32(wide)
-}
-
-func codeInt(c coder, name string, p *int) {
-	wide := uint64(*p)
-	c.uint(name, &wide)
-	if wide > 1<<31-1 {
-		c.fail(fmt.Errorf("%s: %d does not fit 31 bits", name, wide))
-		return
+	if c.reading() {
+		*p = uint32(wide)
 	}
-	*p = int(wide)
 }

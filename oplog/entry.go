@@ -64,10 +64,12 @@ func (e *Entry) Check() error {
 		return fmt.Errorf("entry %s: value of %d bytes, limit %d", e.Dot(), len(e.Value), MaxValue)
 	case e.Tombstone && len(e.Value) > 0:
 		return fmt.Errorf("entry %s: tombstone with a value", e.Dot())
-	case !ValidName(e.Stamp.Origin.Node) || e.Stamp.Origin.Epoch == 0 || e.Stamp.Seq == 0 || e.Stamp.HLC == 0:
+	case !e.Stamp.complete():
 		return fmt.Errorf("entry %s: no complete stamp", e.Dot())
-	case !e.Prev.IsZero() && (!ValidName(e.Prev.Origin.Node) || !e.Prev.Less(e.Stamp)):
+	case !e.Prev.IsZero() && (!e.Prev.complete() || !e.Prev.Less(e.Stamp)):
 		return fmt.Errorf("entry %s: replaces a later row", e.Dot())
+	case uint64(e.BatchBack) >= e.Stamp.Seq || e.Stamp.Seq+uint64(e.BatchAhead) < e.Stamp.Seq:
+		return fmt.Errorf("entry %s: batch beyond its origin's seqs", e.Dot())
 	case e.Expiry < 0:
 		return fmt.Errorf("entry %s: negative expiry", e.Dot())
 	}

@@ -151,7 +151,14 @@ func (m *HelloReply) code(c coder) {
 	codeList(c, "unknown", &m.Unknown, MaxDigests, func(c coder, s *string) { c.str("", s) })
 }
 
-func (m *HelloReply) check() error { return errors.Join(m.From.check(), checkDigests(m.Digests)) }
+func (m *HelloReply) check() error {
+	for _, name := range m.Unknown {
+		if !ValidName(name) {
+			return fmt.Errorf("bad bucket name %q", clip(name))
+		}
+	}
+	return errors.Join(m.From.check(), checkDigests(m.Digests))
+}
 
 func codeFormats(c coder, list *[]uint64) {
 	codeList(c, "formats", list, 16, func(c coder, n *uint64) { c.uint("", n) })

@@ -11,14 +11,21 @@ const hlcBits = 16
 // over carries into the milliseconds.
 type HLC uint64
 
+// maxMillis is the last millisecond that fits: in the year 10889.
+const maxMillis = 1<<(64-hlcBits) - 1
+
 // HLCAt returns the reading of a wall clock at t, with a zero counter. Times
-// before 1970 read as zero.
-func HLCAt(t time.Time) HLC {
-	ms := t.UnixMilli()
-	if ms < 0 {
+// before 1970 read as zero, times that do not fit as the last that does.
+func HLCAt(t time.Time) HLC { return hlcOf(t.UnixMilli(), 0) }
+
+func hlcOf(ms int64, counter HLC) HLC {
+	switch {
+	case ms < 0:
 		return 0
+	case ms > maxMillis:
+		return 1<<64 - 1
 	}
-	return HLC(uint64(ms) << hlcBits)
+	return HLC(ms)<<hlcBits | counter
 }
 
 // Time returns the wall-clock part of h, in UTC, to the millisecond.
@@ -27,11 +34,7 @@ func (h HLC) Time() time.Time { return time.UnixMilli(h.Millis()).UTC() }
 // Millis returns the wall-clock part of h in milliseconds since 1970.
 func (h HLC) Millis() int64 { return int64(h >> hlcBits) }
 
-// Add returns h moved by d, never below zero.
+// Add returns h moved by d, never below zero and never round the end.
 func (h HLC) Add(d time.Duration) HLC {
-	ms := h.Millis() + d.Milliseconds()
-	if ms < 0 {
-		return 0
-	}
-	return HLC(uint64(ms)<<hlcBits | uint64(h)&(1<<hlcBits-1))
+	return hlcOf(h.Millis()+d.Milliseconds(), h&(1<<hlcBits-1))
 }

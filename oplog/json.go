@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"unicode/utf8"
 )
@@ -42,7 +43,12 @@ func (w *jsonWriter) name(name string) {
 	}
 }
 
+// text writes s as a JSON string. Bytes that are not UTF-8 become U+FFFD.
 func (w *jsonWriter) text(s string) {
+	if plain(s) {
+		w.buf = append(append(append(w.buf, '"'), s...), '"')
+		return
+	}
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
@@ -53,12 +59,23 @@ func (w *jsonWriter) text(s string) {
 	w.buf = append(w.buf, bytes.TrimSuffix(b.Bytes(), []byte{'\n'})...)
 }
 
+// plain reports whether s is its own JSON string.
+func plain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
+}
+
 func (w *jsonWriter) fail(err error) {
 	if w.err == nil {
 		w.err = err
 	}
 }
-func (w *jsonWriter) failed() bool { return w.err != nil }
+func (w *jsonWriter) failed() bool  { return w.err != nil }
+func (w *jsonWriter) reading() bool { return false }
 
 func (w *jsonWriter) str(name string, p *string) {
 	if *p != "" || name == "" {
@@ -88,16 +105,29 @@ func (w *jsonWriter) bool(name string, p *bool) {
 	}
 }
 
+// escapes is how many bytes a text may be longer, by its escapes, than the same
+// bytes in base64. Without an end to it 16 MiB of zero bytes, which are UTF-8,
+// would make a body of 96 MiB that nobody takes.
+const escapes = 64
+
 func (w *jsonWriter) data(name string, p *[]byte) {
-	switch {
-	case len(*p) == 0:
-	case utf8.Valid(*p):
-		w.name(name)
-		w.text(string(*p))
-	default:
-		w.name(name + "_b64")
-		w.text(base64.StdEncoding.EncodeToString(*p))
+	if len(*p) == 0 {
+		return
 	}
+	before := len(w.buf)
+	if utf8.Valid(*p) {
+		w.name(name)
+		at := len(w.buf)
+		w.text(string(*p))
+		if len(w.buf)-at <= base64.StdEncoding.EncodedLen(len(*p))+escapes {
+			return
+		}
+		w.buf = w.buf[:before]
+	}
+	w.name(name + "_b64")
+	w.buf = append(w.buf, '"')
+	w.buf = base64.StdEncoding.AppendEncode(w.buf, *p)
+	w.buf = append(w.buf, '"')
 }
 
 func (w *jsonWriter) origin(name string, p *Origin) {
@@ -146,20 +176,24 @@ func (w *jsonWriter) endList() {
 }
 
 func decodeJSON(body []byte) (Message, error) {
-	r, err := readObject(body)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+	if !json.Valid(body) || !utf8.Valid(body) {
+		return nil, fmt.Errorf("%w: not JSON in UTF-8", ErrMalformed)
 	}
+	r := &jsonReader{}
+	r.open(body)
 	var version uint64
 	var kind string
 	r.uint("v", &version)
 	r.str("type", &kind)
-	if r.err == nil && version != jsonV1 {
+	switch {
+	case r.err != nil:
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, r.err)
+	case version != jsonV1:
 		return nil, fmt.Errorf("%w: %d", ErrVersion, version)
 	}
 	m, err := newMessage(parseKind(kind))
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %q", ErrKind, clip(kind))
 	}
 	m.code(r)
 	r.checkUsed()
@@ -167,24 +201,52 @@ func decodeJSON(body []byte) (Message, error) {
 		r.err = m.check()
 	}
 	if r.err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrMalformed, m.kind(), r.err)
+		return nil, refuse(m, r.err)
 	}
 	return m, nil
 }
 
-// A jsonReader holds one object, or one list whose elements are taken in turn.
+// A jsonReader takes the fields of one object by name, and the elements of its
+// open lists in turn. It holds parts of the body and copies only values.
 type jsonReader struct {
-	fields map[string]json.RawMessage
-	lists  [][]json.RawMessage
+	fields []jsonField
+	lists  [][]byte // what is left of each open list
+	inner  *jsonReader
 	err    error
 }
 
-func readObject(raw []byte) (*jsonReader, error) {
-	var fields map[string]json.RawMessage
-	if err := json.Unmarshal(raw, &fields); err != nil {
-		return nil, errors.New("not a JSON object")
+type jsonField struct {
+	name, value []byte
+}
+
+// maxFields is more fields than any object has.
+const maxFields = 16
+
+// open starts over with the object raw. Names are taken as they are written:
+// the writer has none that it would escape.
+func (r *jsonReader) open(raw []byte) {
+	r.fields, r.lists, r.err = r.fields[:0], r.lists[:0], nil
+	if raw[0] != '{' {
+		r.fail(errors.New("not an object"))
+		return
 	}
-	return &jsonReader{fields: fields}, nil
+	for rest := raw; ; {
+		var f jsonField
+		if f.name, rest = nextJSON(rest); f.name == nil {
+			return
+		}
+		f.value, rest = nextJSON(rest)
+		f.name = f.name[1 : len(f.name)-1]
+		if len(r.fields) == maxFields || r.find(string(f.name)) >= 0 {
+			r.fail(fmt.Errorf("field %q is one too many", clip(string(f.name))))
+			return
+		}
+		r.fields = append(r.fields, f)
+	}
+}
+
+func (r *jsonReader) find(name string) int {
+	return slices.IndexFunc(r.fields, func(f jsonField) bool { return string(f.name) == name })
 }
 
 func (r *jsonReader) fail(err error) {
@@ -192,109 +254,180 @@ func (r *jsonReader) fail(err error) {
 		r.err = err
 	}
 }
-func (r *jsonReader) failed() bool { return r.err != nil }
+func (r *jsonReader) failed() bool  { return r.err != nil }
+func (r *jsonReader) reading() bool { return true }
 
 // take removes the named field, or the next element of the open list. It
 // returns nil for a field that is absent, which stands for zero.
-func (r *jsonReader) take(name string) json.RawMessage {
+func (r *jsonReader) take(name string) []byte {
 	if r.err != nil {
 		return nil
 	}
 	if name != "" {
-		raw := r.fields[name]
-		delete(r.fields, name)
+		i := r.find(name)
+		if i < 0 {
+			return nil
+		}
+		raw := r.fields[i].value
+		r.fields = slices.Delete(r.fields, i, i+1)
 		return raw
 	}
 	open := len(r.lists) - 1
-	if open < 0 || len(r.lists[open]) == 0 {
-		r.fail(errors.New("list ends early"))
+	if open < 0 {
+		r.fail(errors.New("element outside a list"))
 		return nil
 	}
-	raw := r.lists[open][0]
-	r.lists[open] = r.lists[open][1:]
+	raw, rest := nextJSON(r.lists[open])
+	if raw == nil {
+		r.fail(errors.New("list ends early"))
+	}
+	r.lists[open] = rest
 	return raw
 }
 
-func (r *jsonReader) value(name string, p any) bool {
-	raw := r.take(name)
-	if raw == nil {
-		return false
-	}
-	if err := json.Unmarshal(raw, p); err != nil {
-		r.fail(fmt.Errorf("%s: %s is not what belongs there", name, clip(string(raw))))
-		return false
-	}
-	return true
+// wrong tells that raw is not what belongs under the name.
+func (r *jsonReader) wrong(name string, raw []byte) {
+	r.fail(fmt.Errorf("%s: %q is not what belongs there", name, raw[:min(len(raw), 80)]))
 }
 
 func (r *jsonReader) checkUsed() {
-	for name := range r.fields {
-		r.fail(fmt.Errorf("unknown field %q", clip(name)))
-		return
+	if len(r.fields) > 0 {
+		r.fail(fmt.Errorf("unknown field %q", clip(string(r.fields[0].name))))
 	}
 }
 
-func (r *jsonReader) str(name string, p *string)  { r.value(name, p) }
-func (r *jsonReader) uint(name string, p *uint64) { r.value(name, p) }
-func (r *jsonReader) int(name string, p *int64)   { r.value(name, p) }
-func (r *jsonReader) bool(name string, p *bool)   { r.value(name, p) }
+// text returns the bytes of a string, perhaps still inside the body.
+func (r *jsonReader) text(name string) (text []byte, ok bool) {
+	raw := r.take(name)
+	if raw == nil {
+		return nil, false
+	}
+	if raw[0] != '"' {
+		r.wrong(name, raw)
+		return nil, false
+	}
+	if bytes.IndexByte(raw, '\\') < 0 {
+		return raw[1 : len(raw)-1], true
+	}
+	var s string
+	r.fail(json.Unmarshal(raw, &s))
+	return []byte(s), true
+}
+
+func (r *jsonReader) str(name string, p *string) {
+	if text, ok := r.text(name); ok {
+		*p = string(text)
+	}
+}
 
 func (r *jsonReader) data(name string, p *[]byte) {
-	var text string
-	if r.value(name, &text) {
-		*p = []byte(text)
+	if text, ok := r.text(name); ok {
+		*p = bytes.Clone(text)
 		return
 	}
-	if !r.value(name+"_b64", &text) {
+	text, ok := r.text(name + "_b64")
+	if !ok {
 		return
 	}
-	b, err := base64.StdEncoding.DecodeString(text)
+	b, err := base64.StdEncoding.Strict().AppendDecode(nil, text)
 	if err != nil {
 		r.fail(fmt.Errorf("%s_b64: not base64", name))
 	}
 	*p = b
 }
 
-func (r *jsonReader) origin(name string, p *Origin) {
-	var text string
-	if !r.value(name, &text) {
+// maxDigits is more than any number of 64 bits has.
+const maxDigits = 24
+
+func (r *jsonReader) uint(name string, p *uint64) {
+	raw := r.take(name)
+	if raw == nil {
 		return
 	}
-	o, err := ParseOrigin(text)
+	n, err := strconv.ParseUint(string(raw[:min(len(raw), maxDigits)]), 10, 64)
+	if err != nil {
+		r.wrong(name, raw)
+		return
+	}
+	*p = n
+}
+
+func (r *jsonReader) int(name string, p *int64) {
+	raw := r.take(name)
+	if raw == nil {
+		return
+	}
+	n, err := strconv.ParseInt(string(raw[:min(len(raw), maxDigits)]), 10, 64)
+	if err != nil {
+		r.wrong(name, raw)
+		return
+	}
+	*p = n
+}
+
+func (r *jsonReader) bool(name string, p *bool) {
+	switch raw := r.take(name); string(raw) {
+	case "":
+	case "true", "false":
+		*p = raw[0] == 't'
+	default:
+		r.wrong(name, raw)
+	}
+}
+
+func (r *jsonReader) origin(name string, p *Origin) {
+	text, ok := r.text(name)
+	if !ok {
+		return
+	}
+	o, err := ParseOrigin(string(text))
 	r.fail(err)
 	*p = o
 }
 
 func (r *jsonReader) nonce(name string, p *Nonce) {
-	var text string
-	if !r.value(name, &text) {
+	text, ok := r.text(name)
+	if !ok {
 		return
 	}
-	n, err := ParseNonce(text)
+	n, err := ParseNonce(string(text))
 	r.fail(err)
 	*p = n
 }
 
+// object reads a group with a reader of its own, which the next group of the
+// same depth uses again.
 func (r *jsonReader) object(name string, _ int, body func(coder)) {
 	raw := r.take(name)
 	if raw == nil {
 		return
 	}
-	inner, err := readObject(raw)
-	if err != nil {
-		r.fail(fmt.Errorf("%s: %w", name, err))
-		return
+	if r.inner == nil {
+		r.inner = &jsonReader{}
 	}
-	body(inner)
-	inner.checkUsed()
-	r.fail(inner.err)
+	r.inner.open(raw)
+	if r.inner.err == nil {
+		body(r.inner)
+		r.inner.checkUsed()
+	}
+	if r.inner.err != nil {
+		r.fail(fmt.Errorf("%s: %w", name, r.inner.err))
+	}
 }
 
+// count walks over the list once and keeps nothing but the number.
 func (r *jsonReader) count(name string, _ int) int {
-	var list []json.RawMessage
-	r.value(name, &list)
-	r.lists = append(r.lists, list)
-	return len(list)
+	raw := r.take(name)
+	if raw != nil && raw[0] != '[' {
+		r.wrong(name, raw)
+		raw = nil
+	}
+	r.lists = append(r.lists, raw)
+	n := 0
+	for v, rest := nextJSON(raw); v != nil; v, rest = nextJSON(rest) {
+		n++
+	}
+	return n
 }
 
 func (r *jsonReader) endList() { r.lists = r.lists[:len(r.lists)-1] }

@@ -37,7 +37,7 @@ func (m *Live) code(c coder) {
 }
 
 func (m *Live) check() error {
-	if !ValidName(m.Bucket) || !ValidName(m.Origin.Node) || m.Origin.Epoch == 0 {
+	if !ValidName(m.Bucket) || !m.Origin.complete() {
 		return errors.New("bad bucket or origin")
 	}
 	if m.First == 0 || m.Last < m.First {
@@ -58,9 +58,6 @@ func (m *Live) checkEntries() error {
 	at := m.First - 1
 	for i := range m.Entries {
 		e := &m.Entries[i]
-		if err := e.Check(); err != nil {
-			return err
-		}
 		if e.Stamp.Origin != m.Origin || e.Stamp.Seq <= at || e.Stamp.Seq > m.Last {
 			return fmt.Errorf("entry %s outside %s %d..%d", e.Dot(), m.Origin, m.First, m.Last)
 		}
@@ -72,6 +69,8 @@ func (m *Live) checkEntries() error {
 	return nil
 }
 
+// codeEntry visits an entry. A reader checks it at once: a list of entries that
+// cost a byte each ends at the first.
 func codeEntry(c coder, e *Entry) {
 	c.object("", 9, func(c coder) {
 		c.data("key", &e.Key)
@@ -84,6 +83,9 @@ func codeEntry(c coder, e *Entry) {
 		codePrev(c, e)
 		codeBatch(c, e)
 	})
+	if c.reading() {
+		c.fail(e.Check())
+	}
 }
 
 // codeFlags visits the flags as a number, so that a flag that is not known here
@@ -94,7 +96,9 @@ func codeFlags(c coder, e *Entry) {
 	if flags&^flagTombstone != 0 {
 		c.fail(fmt.Errorf("%w: flags %#x", ErrKind, flags))
 	}
-	e.Tombstone = flags&flagTombstone != 0
+	if c.reading() {
+		e.Tombstone = flags&flagTombstone != 0
+	}
 }
 
 // codePrev visits the replaced stamp as a list of none or one.
@@ -104,8 +108,12 @@ func codePrev(c coder, e *Entry) {
 		prev = []Stamp{e.Prev}
 	}
 	codeList(c, "prev", &prev, 1, func(c coder, s *Stamp) { codeStamp(c, "", s) })
-	if len(prev) == 1 {
-		e.Prev = prev[0]
+	if !c.reading() || len(prev) == 0 {
+		return
+	}
+	e.Prev = prev[0]
+	if e.Prev.IsZero() {
+		c.fail(errors.New("prev: no stamp"))
 	}
 }
 
@@ -116,7 +124,12 @@ func codeBatch(c coder, e *Entry) {
 		batch = []uint32{e.BatchBack, e.BatchAhead}
 	}
 	codeList(c, "batch", &batch, 2, func(c coder, n *uint32) { codeUint32(c, "", n) })
-	if len(batch) == 2 {
-		e.BatchBack, e.BatchAhead = batch[0], batch[1]
+	if !c.reading() || len(batch) == 0 {
+		return
 	}
+	if len(batch) != 2 || batch[0] == 0 && batch[1] == 0 {
+		c.fail(errors.New("batch: not a place in one"))
+		return
+	}
+	e.BatchBack, e.BatchAhead = batch[0], batch[1]
 }

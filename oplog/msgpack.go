@@ -4,6 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
+	"math"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/vmihailenco/msgpack/v5"
 	"github.com/vmihailenco/msgpack/v5/msgpcode"
@@ -40,7 +44,7 @@ func (w *msgpackWriter) keep(err error) {
 
 func (w *msgpackWriter) fail(err error)            { w.keep(err) }
 func (w *msgpackWriter) failed() bool              { return w.err != nil }
-func (w *msgpackWriter) str(_ string, p *string)   { w.keep(w.enc.EncodeString(*p)) }
+func (w *msgpackWriter) reading() bool             { return false }
 func (w *msgpackWriter) uint(_ string, p *uint64)  { w.keep(w.enc.EncodeUint(*p)) }
 func (w *msgpackWriter) int(_ string, p *int64)    { w.keep(w.enc.EncodeInt(*p)) }
 func (w *msgpackWriter) bool(_ string, p *bool)    { w.keep(w.enc.EncodeBool(*p)) }
@@ -51,6 +55,11 @@ func (w *msgpackWriter) count(_ string, n int) int { w.keep(w.enc.EncodeArrayLen
 func (w *msgpackWriter) object(_ string, n int, body func(coder)) {
 	w.keep(w.enc.EncodeArrayLen(n))
 	body(w)
+}
+
+// str writes what readers take: foreign bytes may have come into a text.
+func (w *msgpackWriter) str(_ string, p *string) {
+	w.keep(w.enc.EncodeString(strings.ToValidUTF8(*p, "\uFFFD")))
 }
 
 // bytes writes a nil slice as an empty one: the library would write nil.
@@ -83,7 +92,7 @@ func decodeMsgpack(body []byte) (Message, error) {
 	if r.err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrMalformed, r.err)
 	}
-	m, err := newMessage(Kind(min(kind, 1<<16)))
+	m, err := newMessage(Kind(min(kind, math.MaxUint16)))
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +104,7 @@ func decodeMsgpack(body []byte) (Message, error) {
 		r.err = m.check()
 	}
 	if r.err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrMalformed, m.kind(), r.err)
+		return nil, refuse(m, r.err)
 	}
 	return m, nil
 }
@@ -116,8 +125,9 @@ func (r *msgpackReader) fail(err error) {
 	}
 }
 
-func (r *msgpackReader) failed() bool { return r.err != nil }
-func (r *msgpackReader) endList()     {}
+func (r *msgpackReader) failed() bool  { return r.err != nil }
+func (r *msgpackReader) reading() bool { return true }
+func (r *msgpackReader) endList()      {}
 
 // code returns the type byte of the next value without consuming it.
 func (r *msgpackReader) code() byte {
@@ -145,9 +155,18 @@ func (r *msgpackReader) uint(name string, p *uint64) {
 
 func (r *msgpackReader) int(name string, p *int64) {
 	c := r.code()
+	if c == msgpcode.Uint64 { // how the library writes a large positive one
+		var wide uint64
+		r.uint(name, &wide)
+		if wide > 1<<63-1 {
+			r.fail(fmt.Errorf("%s: %d does not fit 63 bits", name, wide))
+		}
+		*p = int64(wide)
+		return
+	}
 	fixed := c <= 0x7f || c >= 0xe0
-	if !fixed && (c < msgpcode.Uint8 || c > msgpcode.Int64 || c == msgpcode.Uint64) {
-		r.fail(fmt.Errorf("%s: not a number that fits 64 bits", name))
+	if !fixed && (c < msgpcode.Uint8 || c > msgpcode.Int64) {
+		r.fail(fmt.Errorf("%s: not a number", name))
 		return
 	}
 	v, err := r.dec.DecodeInt64()
@@ -181,12 +200,19 @@ func (r *msgpackReader) raw(name string, binary bool) []byte {
 		return nil
 	}
 	at := len(r.body) - r.src.Len()
-	_, err = r.src.Seek(int64(n), 1)
+	_, err = r.src.Seek(int64(n), io.SeekCurrent)
 	r.fail(err)
 	return r.body[at : at+n]
 }
 
-func (r *msgpackReader) str(name string, p *string)  { *p = string(r.raw(name, false)) }
+func (r *msgpackReader) str(name string, p *string) {
+	raw := r.raw(name, false)
+	if !utf8.Valid(raw) {
+		r.fail(fmt.Errorf("%s: not UTF-8", name))
+	}
+	*p = string(raw)
+}
+
 func (r *msgpackReader) data(name string, p *[]byte) { *p = bytes.Clone(r.raw(name, true)) }
 
 func (r *msgpackReader) nonce(name string, p *Nonce) {

@@ -30,6 +30,9 @@ func (o Origin) String() string {
 // IsZero reports whether o names nobody.
 func (o Origin) IsZero() bool { return o == Origin{} }
 
+// complete reports whether o is an origin that a write can have.
+func (o Origin) complete() bool { return ValidName(o.Node) && o.Epoch != 0 }
+
 // Compare orders origins by node, then by epoch.
 func (o Origin) Compare(p Origin) int {
 	return cmp.Or(strings.Compare(o.Node, p.Node), cmp.Compare(o.Epoch, p.Epoch))
@@ -38,7 +41,7 @@ func (o Origin) Compare(p Origin) int {
 // ParseOrigin reads what Origin.String wrote.
 func ParseOrigin(s string) (Origin, error) {
 	node, hex, ok := strings.Cut(s, "/")
-	if !ok || node == "" || len(node) > MaxName || len(hex) != 16 {
+	if !ok || !ValidName(node) || len(hex) != 16 {
 		return Origin{}, fmt.Errorf("origin %q: want node/16 hex digits", clip(s))
 	}
 	epoch, err := strconv.ParseUint(hex, 16, 64)

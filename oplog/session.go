@@ -144,11 +144,6 @@ func (m *Page) check() error {
 	if m.Number == 0 {
 		return errors.New("page without a number")
 	}
-	for i := range m.Entries {
-		if err := m.Entries[i].Check(); err != nil {
-			return err
-		}
-	}
 	return m.Session.check()
 }
 

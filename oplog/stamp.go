@@ -25,6 +25,11 @@ func (s Stamp) Less(t Stamp) bool { return s.Compare(t) < 0 }
 // IsZero reports whether s is the stamp of no write.
 func (s Stamp) IsZero() bool { return s == Stamp{} }
 
+// complete reports whether s is a stamp that a write can bear.
+func (s Stamp) complete() bool {
+	return s.HLC != 0 && s.Origin.complete() && s.Seq != 0
+}
+
 // Dot returns the name of the write that bears s.
 func (s Stamp) Dot() Dot { return Dot{Origin: s.Origin, Seq: s.Seq} }
 

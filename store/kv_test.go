@@ -39,6 +39,7 @@ func TestKVsBehaveLikeAMap(t *testing.T) {
 				want := map[string]string{}
 				key := func() []byte { return fmt.Appendf(nil, "%02d", rnd.IntN(60)) }
 				for range 60 {
+					snap, frozen := kv.Snapshot(), maps.Clone(want)
 					batch := kv.NewBatch()
 					for range rnd.IntN(8) {
 						k, v := key(), fmt.Appendf(nil, "v%d", rnd.IntN(1000))
@@ -51,15 +52,14 @@ func TestKVsBehaveLikeAMap(t *testing.T) {
 						}
 						k[0], v[0] = 'X', 'X' // batches copy
 					}
-					snap, frozen := kv.Snapshot(), maps.Clone(want)
 					if err := kv.Commit(batch); err != nil {
 						t.Fatal(err)
 					}
+					walkLike(t, rnd, snap, frozen, nil, nil)
 					_ = snap.Close()
 					snap = kv.Snapshot()
 					walkLike(t, rnd, snap, want, key(), key())
 					walkLike(t, rnd, kv, want, nil, nil)
-					_ = frozen
 					if err := snap.Close(); err != nil {
 						t.Fatal(err)
 					}

@@ -101,7 +101,7 @@ func (s *Snapshot) originLog(n originNo, above oplog.Seq, yield func(oplog.Entry
 		r, err := s.b.row(s.kv, key)
 		if err != nil {
 			yield(oplog.Entry{}, err)
-		return false
+			return false
 		}
 		if !s.names(r, n, seq) {
 			continue // a stale log row

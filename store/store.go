@@ -272,11 +272,11 @@ func (s *Store) sync() error {
 	ticket := s.commits.Load()
 	s.syncing.Lock()
 	defer s.syncing.Unlock()
-	if s.synced >= ticket {
-		return nil
-	}
 	if err := s.failure(); err != nil {
 		return &ReadOnlyError{Cause: err}
+	}
+	if s.synced >= ticket {
+		return nil
 	}
 	upTo := s.commits.Load()
 	marks := s.capture()

@@ -1,0 +1,262 @@
+package replicator
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"strings"
+	"time"
+
+	"replicator/api"
+	"replicator/bus"
+	"replicator/oplog"
+	"replicator/store"
+	syncer "replicator/sync"
+)
+
+// serviceBackend is a node as the data API sees it.
+type serviceBackend struct{ *Node }
+
+var _ api.Backend = serviceBackend{}
+
+// Get implements api.Backend.
+func (n serviceBackend) Get(ctx context.Context, bucket string, key []byte) (oplog.Entry, error) {
+	b, err := n.Bucket(bucket)
+	if err != nil {
+		return oplog.Entry{}, apiError(err)
+	}
+	e, err := b.Get(ctx, key)
+	return e, apiError(err)
+}
+
+// Write implements api.Backend: each operation stands for itself, and an error
+// of one leaves the others alone.
+func (n serviceBackend) Write(ctx context.Context, bucket string, ops []api.WriteOp, o api.WriteOptions) ([]api.WriteResult, error) {
+	l, err := n.loop(bucket)
+	if errors.Is(err, ErrNoBucket) && o.CreateBucket {
+		var b *Bucket
+		if b, err = n.CreateBucket(bucket); err == nil {
+			l = b.loop
+		}
+	}
+	if err != nil {
+		return nil, apiError(err)
+	}
+	results := make([]api.WriteResult, len(ops))
+	group := make([]store.Op, 0, len(ops))
+	place := make([]int, 0, len(ops))
+	for i, op := range ops {
+		w := store.Op{Key: op.Key, Value: op.Value, Delete: op.Delete}
+		if o.SkipUnchanged && !op.Delete {
+			w.OnlyIf = changes(op.Value)
+		}
+		if err := store.CheckOp(w); err != nil {
+			results[i].Err = asAPIError(err)
+			continue
+		}
+		group, place = append(group, w), append(place, i)
+	}
+	if len(group) == 0 {
+		return results, nil
+	}
+	entries, err := l.write(ctx, group)
+	if err != nil {
+		return nil, apiError(err)
+	}
+	for i, e := range entries {
+		results[place[i]] = l.outcome(group[i], e)
+	}
+	return results, nil
+}
+
+// outcome tells what became of one operation: an entry without a stamp was
+// skipped, a put because nothing would change, a delete for lack of a row.
+func (l *loop) outcome(op store.Op, e oplog.Entry) api.WriteResult {
+	if !e.Stamp.IsZero() {
+		return api.WriteResult{Stamp: e.Stamp}
+	}
+	if op.Delete {
+		return api.WriteResult{Err: api.ErrNotFound}
+	}
+	row, _, err := l.bucket.Get(op.Key)
+	if err != nil {
+		return api.WriteResult{Err: asAPIError(err)}
+	}
+	return api.WriteResult{Stamp: row.Stamp, Unchanged: true}
+}
+
+// changes reports whether putting value would change what a reader sees.
+func changes(value []byte) func(*oplog.Entry) bool {
+	return func(row *oplog.Entry) bool {
+		return row == nil || !row.Live(time.Now()) || !bytes.Equal(row.Value, value)
+	}
+}
+
+// Scan implements api.Backend.
+func (n serviceBackend) Scan(ctx context.Context, bucket string, o api.ScanOptions) iter.Seq2[oplog.Entry, error] {
+	b, err := n.Bucket(bucket)
+	if err != nil {
+		return func(yield func(oplog.Entry, error) bool) { yield(oplog.Entry{}, apiError(err)) }
+	}
+	return b.Scan(ctx, ScanOptions{Prefix: o.Prefix, After: o.After, Limit: o.Limit, KeysOnly: o.KeysOnly})
+}
+
+// Watch implements api.Backend.
+func (n serviceBackend) Watch(ctx context.Context, bucket string, prefix []byte) iter.Seq2[api.WatchEvent, error] {
+	b, err := n.Bucket(bucket)
+	if err != nil {
+		return func(yield func(api.WatchEvent, error) bool) { yield(api.WatchEvent{}, apiError(err)) }
+	}
+	events := b.Watch(ctx, WatchOptions{Prefix: prefix})
+	return func(yield func(api.WatchEvent, error) bool) {
+		for ev, err := range events {
+			if !yield(api.WatchEvent{Entry: ev.Entry, Local: ev.Local}, apiError(err)) {
+				return
+			}
+		}
+	}
+}
+
+// Verify implements api.Backend: how the bucket stands here, after an fsync, so
+// that what is compared is what survives a crash.
+func (n serviceBackend) Verify(_ context.Context, bucket string) ([]api.BucketDigest, error) {
+	names := []string{bucket}
+	if bucket == "" {
+		names = n.Buckets()
+	}
+	if err := n.store.Sync(); err != nil {
+		return nil, apiError(err)
+	}
+	var list []api.BucketDigest
+	for _, name := range names {
+		b, ok := n.store.Bucket(name)
+		if !ok {
+			return nil, apiError(fmt.Errorf("%w: %s", ErrNoBucket, name))
+		}
+		clock, d := b.DurableClock(), b.Durable()
+		list = append(list, api.BucketDigest{
+			Bucket: name, Clock: clockText(clock), Ahead: api.Hex(d.Ahead), Hash: api.Hex(d.Sum),
+			Keys: b.Keys(), Pure: d.Ahead == 0,
+		})
+	}
+	return list, nil
+}
+
+// syncPause is how often Sync shakes hands again while something is missing.
+const syncPause = 300 * time.Millisecond
+
+// Sync implements api.Backend: it shakes hands with every live peer, which makes
+// each side pull what it lacks, until all digests are equal.
+func (n serviceBackend) Sync(ctx context.Context, bucket string, progress func(api.SyncProgress)) error {
+	if bucket != "" {
+		if _, err := n.Bucket(bucket); err != nil {
+			return apiError(err)
+		}
+	}
+	tick := time.NewTicker(syncPause)
+	defer tick.Stop()
+	for first := true; ; first = false {
+		n.feed(syncer.SyncNow{})
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return apiError(ctx.Err())
+		case <-n.ctx.Done():
+			return apiError(ErrClosed)
+		}
+		if inSync := reportSync(n.Status(ctx), bucket, progress); inSync && !first {
+			return nil
+		}
+	}
+}
+
+// reportSync tells of each bucket at each live peer and reports whether all are
+// equal.
+func reportSync(s api.Status, bucket string, progress func(api.SyncProgress)) bool {
+	all := true
+	for _, b := range s.Buckets {
+		if bucket != "" && b.Name != bucket {
+			continue
+		}
+		for _, peer := range b.Peers {
+			if !peer.Live {
+				continue
+			}
+			p := api.SyncProgress{Bucket: b.Name, Peer: peer.Node, InSync: peer.InSync}
+			if b.Pull != nil && b.Pull.Donor == peer.Node {
+				p.Keys, p.Bytes = b.Pull.Keys, b.Pull.Bytes
+			}
+			all = all && peer.InSync
+			if progress != nil {
+				progress(p)
+			}
+		}
+	}
+	return all
+}
+
+func clockText(c oplog.Clock) map[string]uint64 {
+	m := make(map[string]uint64, len(c))
+	for o, seq := range c {
+		m[o.String()] = seq
+	}
+	return m
+}
+
+// apiError gives an error of this node the code that clients branch on.
+func apiError(err error) error {
+	if err == nil {
+		return nil
+	}
+	return asAPIError(err)
+}
+
+func asAPIError(err error) *api.Error {
+	if known, ok := errors.AsType[*api.Error](err); ok {
+		return known
+	}
+	for _, c := range []struct {
+		match func(error) bool
+		code  *api.Error
+	}{
+		{is(ErrNotFound), api.ErrNotFound},
+		{is(ErrNoBucket), api.ErrNoBucket},
+		{is(ErrOverloaded), api.ErrOverloaded},
+		{is(ErrClosed), api.ErrStopping},
+		{is(ErrSlowWatcher), api.ErrSlow},
+		{as[*FencedError], api.ErrFenced},
+		{as[*store.ReadOnlyError], api.ErrReadOnly},
+		{as[*bus.NameError], api.ErrBadBucket},
+	} {
+		if c.match(err) {
+			return c.code.With("%s", text(err))
+		}
+	}
+	if limit, ok := errors.AsType[*store.LimitError](err); ok {
+		if limit.Size == 0 {
+			return api.ErrBadKey.With("%s", text(err))
+		}
+		return api.ErrTooLarge.With("%s", text(err))
+	}
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return api.ErrOverloaded.With("not answered in time: %s", text(err))
+	}
+	return api.ErrInternal.With("%s", text(err))
+}
+
+// text is an error for people who see no package names.
+func text(err error) string {
+	s := strings.TrimPrefix(err.Error(), "replicator: ")
+	return strings.TrimPrefix(s, "store: ")
+}
+
+func is(target error) func(error) bool {
+	return func(err error) bool { return errors.Is(err, target) }
+}
+
+func as[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
+}
