@@ -1,0 +1,89 @@
+package api
+
+import (
+	"context"
+	"iter"
+
+	"replicator/oplog"
+)
+
+// A Backend is the node behind the service. Its errors reach clients as they
+// are where they are, or wrap, an *Error, and as internal ones otherwise. All
+// methods may be called concurrently; names of buckets were checked.
+type Backend interface {
+	// Name is the name of the node.
+	Name() string
+	// Ready reports whether the node can serve requests now.
+	Ready() bool
+	// Version is the version of the program, as SemVer where it is one.
+	Version() string
+	// Get returns the live row of key, ErrNotFound or ErrNoBucket. The caller
+	// does not change the entry's slices.
+	Get(ctx context.Context, bucket string, key []byte) (oplog.Entry, error)
+	// Write takes ops as writes of this node and returns one result for each,
+	// in order, once they are as durable as the node is set to make them. Its
+	// own error means that nothing is known to be written. It may keep the
+	// slices of ops.
+	Write(ctx context.Context, bucket string, ops []WriteOp, o WriteOptions) ([]WriteResult, error)
+	// Scan yields the live rows of a bucket in order of their keys, from one
+	// snapshot. Slices are valid until the next row.
+	Scan(ctx context.Context, bucket string, o ScanOptions) iter.Seq2[oplog.Entry, error]
+	// Watch yields changes of rows from the moment it returns, before the
+	// sequence is run, so that whoever waits for it misses nothing. A sequence
+	// is run once; the end of ctx releases one that never was.
+	Watch(ctx context.Context, bucket string, prefix []byte) iter.Seq2[WatchEvent, error]
+	// Status tells how the node stands.
+	Status(ctx context.Context) Status
+	// Verify returns the digest of one fsynced state of the bucket, or of each
+	// bucket held where bucket is empty.
+	Verify(ctx context.Context, bucket string) ([]BucketDigest, error)
+	// Sync pulls the bucket, or all where it is empty, from every live peer and
+	// has them pull from this node, until nothing is missing on either side.
+	// It reports by calling progress, which does not block, from one goroutine.
+	Sync(ctx context.Context, bucket string, progress func(SyncProgress)) error
+}
+
+// A WriteOp puts a value or deletes a key.
+type WriteOp struct {
+	Key, Value []byte
+	Delete     bool
+}
+
+// WriteOptions tune a Write. The zero value writes to a bucket that exists.
+type WriteOptions struct {
+	// CreateBucket makes a bucket that nobody has.
+	CreateBucket bool
+	// SkipUnchanged leaves keys alone that have the very value already.
+	SkipUnchanged bool
+}
+
+// A WriteResult is what became of one WriteOp.
+type WriteResult struct {
+	Stamp     oplog.Stamp // of the write; of the row that stays if Unchanged
+	Unchanged bool
+	Err       *Error // nil: written, or unchanged
+}
+
+// ScanOptions say what a Scan yields. The zero value is the whole bucket.
+type ScanOptions struct {
+	Prefix   []byte // only keys that begin so
+	After    []byte // only keys behind this one
+	Limit    int    // at most so many rows; 0: all
+	KeysOnly bool   // values may be left out
+}
+
+// A WatchEvent tells that a key has a new row.
+type WatchEvent struct {
+	Entry oplog.Entry // a tombstone for a delete
+	Local bool        // written on the node that tells, not merged from another
+}
+
+// SyncProgress tells how far a sync with one peer has come.
+type SyncProgress struct {
+	Bucket string `json:"bucket"`
+	Peer   string `json:"peer"`
+	Keys   uint64 `json:"keys"`
+	Bytes  uint64 `json:"bytes"`
+	InSync bool   `json:"in_sync"`
+	Text   string `json:"text,omitempty"`
+}

@@ -1,0 +1,44 @@
+// Package api is the data API of a node over NATS: the micro service that
+// serves it and the client that speaks to it, from one definition of every verb.
+//
+// A verb is asked on <prefix>.<bucket>.api.<node>.<verb>. Status, verify and
+// sync of all buckets name the bucket _fleet. The verbs get, put, del, ls and
+// status are also served on <prefix>.<bucket>.api.any.<verb>, by any one node;
+// a request to any has to fit one message.
+//
+//	get     body: the key             reply: the value; who wrote it in headers
+//	del     body: the key             reply: {"v":1,"node","origin","seq","hlc","timestamp"}
+//	put     body: a record, "create"  reply: as del
+//	load    body: {"v":1,"create","skip_unchanged"} and records, one a line
+//	                                  reply: {"v":1,"node","written","unchanged","errors":[...]}
+//	ls      body: {"prefix","after","limit","values","full"} or nothing
+//	                                  reply: {"v":1,"node","more"} and records, one a line
+//	watch   body: {"prefix"}          a stream of records
+//	sync    body: nothing             a stream of progress, then done
+//	status  body: nothing             reply: a [Status]
+//	verify  body: nothing             reply: {"v":1,"node","joins","buckets":[BucketDigest]}
+//
+// A record is one line of JSON, the same as in the files of import and export:
+// {"key","value"}, or key_b64 and value_b64 where bytes are not UTF-8. In the
+// requests of ls and watch prefix_b64 and after_b64 do the same. Pages of ls
+// are at most 256 KiB, or one record; while "more" is true the client asks for
+// what comes after the last key. Each page is read from its own snapshot.
+//
+// An error is a reply with the headers of a micro service error, whose body is
+// {"v":1,"error":{"code","status","text"}}. Codes are stable; see [Error].
+//
+// Every body too large for one message, and every body that begins with 0x02,
+// travels in the frames of package bus, in both directions.
+//
+// A stream is numbered, says something every few seconds, and lives on a lease:
+// its client names it in {"renew":id,"number":n} on the same subject, where n
+// is the last message it has taken, or ends it with {"stop":id}. A client that
+// lets the lease lapse, or falls too far behind, is left.
+//
+// The package promises that hostile input costs bounded memory and work and
+// never panics, and that a reply is never sent to a subject that could be
+// somebody's live one: inside the prefix only <prefix>.apireply.> takes
+// replies, and nothing that begins with $ does. What it leaves to others: what
+// the verbs do, which is the [Backend]'s, and the connection, which is the
+// caller's.
+package api

@@ -1,0 +1,259 @@
+package api_test
+
+import (
+	"bytes"
+	"context"
+	"iter"
+	"maps"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"go.uber.org/goleak"
+
+	"replicator/api"
+	"replicator/oplog"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// A fake is a Backend over a map.
+type fake struct {
+	name string
+
+	mu       sync.Mutex // guards all below
+	rows     map[string]map[string]oplog.Entry
+	seq      uint64
+	unready  bool
+	watchers map[chan api.WatchEvent]string
+	block    chan struct{} // Get waits for it to close, if set
+	blocked  chan struct{} // told once for each Get that waits
+	sync     func(ctx context.Context, bucket string, progress func(api.SyncProgress)) error
+}
+
+func newFake(name string) *fake {
+	f := &fake{
+		name: name, rows: map[string]map[string]oplog.Entry{}, watchers: map[chan api.WatchEvent]string{},
+		blocked: make(chan struct{}, 64),
+	}
+	f.rows["default"] = map[string]oplog.Entry{}
+	return f
+}
+
+func (f *fake) Name() string    { return f.name }
+func (f *fake) Version() string { return "v1.2.3" }
+
+func (f *fake) Ready() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return !f.unready
+}
+
+func (f *fake) Get(ctx context.Context, bucket string, key []byte) (oplog.Entry, error) {
+	f.mu.Lock()
+	block := f.block
+	e, ok := f.rows[bucket][string(key)]
+	_, held := f.rows[bucket]
+	f.mu.Unlock()
+	if block != nil {
+		f.blocked <- struct{}{}
+		select {
+		case <-block:
+		case <-ctx.Done():
+			return e, ctx.Err()
+		}
+	}
+	switch {
+	case !held:
+		return e, api.ErrNoBucket.With("no bucket %q", bucket)
+	case !ok || e.Tombstone:
+		return e, api.ErrNotFound
+	}
+	return e, nil
+}
+
+func (f *fake) Write(_ context.Context, bucket string, ops []api.WriteOp, o api.WriteOptions) ([]api.WriteResult, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, ok := f.rows[bucket]; !ok {
+		if !o.CreateBucket {
+			return nil, api.ErrNoBucket
+		}
+		f.rows[bucket] = map[string]oplog.Entry{}
+	}
+	out := make([]api.WriteResult, 0, len(ops))
+	for _, op := range ops {
+		out = append(out, f.write(bucket, op, o))
+	}
+	return out, nil
+}
+
+func (f *fake) write(bucket string, op api.WriteOp, o api.WriteOptions) api.WriteResult {
+	old, ok := f.rows[bucket][string(op.Key)]
+	if o.SkipUnchanged && ok && !old.Tombstone && !op.Delete && bytes.Equal(old.Value, op.Value) {
+		return api.WriteResult{Stamp: old.Stamp, Unchanged: true}
+	}
+	f.seq++
+	e := oplog.Entry{
+		Key: bytes.Clone(op.Key), Value: bytes.Clone(op.Value), Tombstone: op.Delete,
+		Stamp: oplog.Stamp{
+			HLC:    oplog.HLCAt(time.Unix(1700000000, 0)) + oplog.HLC(f.seq),
+			Origin: oplog.Origin{Node: f.name, Epoch: 7}, Seq: f.seq,
+		},
+	}
+	f.rows[bucket][string(op.Key)] = e
+	for ch, b := range f.watchers {
+		if b == bucket {
+			ch <- api.WatchEvent{Entry: e, Local: true}
+		}
+	}
+	return api.WriteResult{Stamp: e.Stamp}
+}
+
+func (f *fake) Scan(_ context.Context, bucket string, o api.ScanOptions) iter.Seq2[oplog.Entry, error] {
+	return func(yield func(oplog.Entry, error) bool) {
+		f.mu.Lock()
+		rows, ok := maps.Clone(f.rows[bucket]), f.rows[bucket] != nil
+		f.mu.Unlock()
+		if !ok {
+			yield(oplog.Entry{}, api.ErrNoBucket)
+			return
+		}
+		n := 0
+		for _, key := range slices.Sorted(maps.Keys(rows)) {
+			e := rows[key]
+			skip := e.Tombstone || !bytes.HasPrefix(e.Key, o.Prefix) || len(o.After) > 0 && key <= string(o.After)
+			if skip {
+				continue
+			}
+			if n++; o.Limit > 0 && n > o.Limit || !yield(e, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (f *fake) Watch(ctx context.Context, bucket string, prefix []byte) iter.Seq2[api.WatchEvent, error] {
+	ch := make(chan api.WatchEvent, 1<<16)
+	f.mu.Lock()
+	_, ok := f.rows[bucket]
+	f.watchers[ch] = bucket
+	f.mu.Unlock()
+	return func(yield func(api.WatchEvent, error) bool) {
+		defer func() {
+			f.mu.Lock()
+			delete(f.watchers, ch)
+			f.mu.Unlock()
+		}()
+		if !ok {
+			yield(api.WatchEvent{}, api.ErrNoBucket)
+			return
+		}
+		for {
+			select {
+			case ev := <-ch:
+				if bytes.HasPrefix(ev.Entry.Key, prefix) && !yield(ev, nil) {
+					return
+				}
+			case <-ctx.Done():
+				return
+			}
+		}
+	}
+}
+
+func (f *fake) Status(context.Context) api.Status {
+	behind := uint64(3)
+	return api.Status{Node: f.name, Version: "v1.2.3", Ready: f.Ready(), Buckets: []api.BucketStatus{
+		{Name: "default", Keys: 2, Hash: api.Hex(1), Peers: []api.BucketPeer{{Node: "z", Behind: &behind}}},
+	}}
+}
+
+func (f *fake) Verify(_ context.Context, bucket string) ([]api.BucketDigest, error) {
+	if bucket == "" {
+		bucket = "default"
+	}
+	return []api.BucketDigest{{Bucket: bucket, Clock: map[string]uint64{"a/0000000000000007": 2}, Hash: api.Hex(9), Pure: true}}, nil
+}
+
+func (f *fake) Sync(ctx context.Context, bucket string, progress func(api.SyncProgress)) error {
+	if f.sync != nil {
+		return f.sync(ctx, bucket, progress)
+	}
+	progress(api.SyncProgress{Bucket: bucket, Peer: "z", Keys: 5, InSync: true})
+	return nil
+}
+
+// broker starts a nats-server that ends with the test.
+func broker(t *testing.T, name string, change func(*server.Options)) string {
+	t.Helper()
+	opts := &server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, ServerName: name, NoLog: true, NoSigs: true}
+	if change != nil {
+		change(opts)
+	}
+	srv, err := server.NewServer(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv.Start()
+	t.Cleanup(func() {
+		srv.Shutdown()
+		srv.WaitForShutdown()
+	})
+	if !srv.ReadyForConnections(10 * time.Second) {
+		t.Fatal("nats-server does not start")
+	}
+	return srv.ClientURL()
+}
+
+func dial(t *testing.T, url string, opts ...nats.Option) *nats.Conn {
+	t.Helper()
+	nc, err := nats.Connect(url, opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	return nc
+}
+
+func serve(t *testing.T, url string, b api.Backend, o api.ServiceOptions) {
+	t.Helper()
+	nc := dial(t, url)
+	s, err := api.NewService(nc, b, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Second)
+		defer cancel()
+		if err := s.Stop(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func client(t *testing.T, nc *nats.Conn, o api.ClientOptions) *api.Client {
+	t.Helper()
+	c, err := api.NewClient(nc, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// pair is one node a and a client of it.
+func pair(t *testing.T) (*fake, *api.Client, *nats.Conn) {
+	t.Helper()
+	url := broker(t, "a", nil)
+	f := newFake("a")
+	serve(t, url, f, api.ServiceOptions{})
+	nc := dial(t, url)
+	return f, client(t, nc, api.ClientOptions{}), nc
+}
