@@ -21,7 +21,7 @@ func BenchmarkPut(b *testing.B) {
 		for _, writers := range []int{1, 64} {
 			b.Run(fmt.Sprintf("%s/writers=%d", durability, writers), func(b *testing.B) {
 				n := open(b, startServer(b).ClientURL(), replicator.Config{Node: "a", Durability: durability})
-				putFrom(b, bucket(b, n, "default"), writers)
+				putFrom(b, bucket(b, n), writers)
 			})
 		}
 	}
@@ -63,11 +63,11 @@ func BenchmarkLive(b *testing.B) {
 			s := startServer(b)
 			from := open(b, s.ClientURL(), replicator.Config{Node: "a", Durability: durability})
 			to := open(b, s.ClientURL(), replicator.Config{Node: "b", Durability: durability})
-			put(b, bucket(b, from, "default"), "first", "")
-			eventually(b, "the first write arrives", has(bucket(b, to, "default"), "first", ""))
-			putFrom(b, bucket(b, from, "default"), 64)
-			want := bucket(b, from, "default").Clock()
-			eventually(b, "all arrive", func() bool { return bucket(b, to, "default").Clock().GE(want) })
+			put(b, bucket(b, from), "first", "")
+			eventually(b, "the first write arrives", has(bucket(b, to), "first", ""))
+			putFrom(b, bucket(b, from), 64)
+			want := bucket(b, from).Clock()
+			eventually(b, "all arrive", func() bool { return bucket(b, to).Clock().GE(want) })
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "keys/s")
 		})
 	}
@@ -84,12 +84,12 @@ func BenchmarkPull(b *testing.B) {
 		b.Run(fmt.Sprintf("%s-order/keys=%d", order, keys), func(b *testing.B) {
 			s := startServer(b)
 			from := open(b, s.ClientURL(), replicator.Config{Node: "a", Durability: replicator.DurabilityInterval})
-			fill(b, bucket(b, from, "default"), keys)
-			want := bucket(b, from, "default").Clock()
+			fill(b, bucket(b, from), keys)
+			want := bucket(b, from).Clock()
 			b.ResetTimer()
 			for i := 0; b.Loop(); i++ {
 				to := open(b, s.ClientURL(), replicator.Config{Node: fmt.Sprintf("b%d", i)})
-				eventually(b, "the joiner has all", func() bool { return bucket(b, to, "default").Clock().GE(want) })
+				eventually(b, "the joiner has all", func() bool { return bucket(b, to).Clock().GE(want) })
 				b.StopTimer()
 				if err := to.Close(); err != nil {
 					b.Fatal(err)
@@ -129,10 +129,11 @@ func fill(b *testing.B, bk *replicator.Bucket, keys uint64) {
 
 func BenchmarkScan(b *testing.B) {
 	n := open(b, startServer(b).ClientURL(), replicator.Config{Node: "a", Durability: replicator.DurabilityInterval})
-	bk := bucket(b, n, "default")
+	bk := bucket(b, n)
 	const keys = 100_000
 	fill(b, bk, keys)
 	rows := 0
+	b.ResetTimer()
 	for b.Loop() {
 		for _, err := range bk.Scan(b.Context(), replicator.ScanOptions{}) {
 			if err != nil {

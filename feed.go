@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"replicator/bus"
-	"replicator/carry"
 	"replicator/oplog"
 	syncer "replicator/sync"
 )
@@ -23,15 +22,13 @@ func (n *Node) feed(ev syncer.Event) {
 }
 
 // ask runs f in the engine's loop, where the engine may be read, and returns
-// once it has run. It reports whether it did: a node that stops answers no more.
-func (n *Node) ask(f func()) bool {
+// once it has run; on a node that stops it returns without.
+func (n *Node) ask(f func()) {
 	done := make(chan struct{})
 	select {
 	case n.asks <- func() { f(); close(done) }:
 		<-done
-		return true
 	case <-n.ctx.Done():
-		return false
 	}
 }
 
@@ -244,5 +241,3 @@ func (n *Node) queueApply(bucket string, a syncer.Action) {
 		l.applies.put(a)
 	}
 }
-
-var _ syncer.Store = carry.View{}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -165,7 +166,7 @@ collect:
 				break collect
 			}
 			g.requests = append(g.requests, r)
-			ops = append(ops[:len(ops):len(ops)], r.ops...)
+			ops = append(slices.Clip(ops), r.ops...)
 			size += r.size
 		default:
 			break collect

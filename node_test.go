@@ -63,9 +63,9 @@ func open(tb testing.TB, url string, cfg replicator.Config) *replicator.Node {
 	return n
 }
 
-func bucket(tb testing.TB, n *replicator.Node, name string) *replicator.Bucket {
+func bucket(tb testing.TB, n *replicator.Node) *replicator.Bucket {
 	tb.Helper()
-	b, err := n.Bucket(name)
+	b, err := n.Bucket(replicator.DefaultBucket)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -107,12 +107,12 @@ func TestTwoMastersConverge(t *testing.T) {
 		t.Run(string(codec), func(t *testing.T) {
 			s := startServer(t)
 			a := open(t, s.ClientURL(), replicator.Config{Node: "a", Codec: codec})
-			ba := bucket(t, a, "default")
+			ba := bucket(t, a)
 			for i := range 500 {
 				put(t, ba, fmt.Sprintf("early-%03d", i), "from a")
 			}
 			b := open(t, s.ClientURL(), replicator.Config{Node: "b", Codec: oplog.Msgpack})
-			bb := bucket(t, b, "default")
+			bb := bucket(t, b)
 			eventually(t, "b has what a wrote before b was there", has(bb, "early-499", "from a"))
 			put(t, ba, "live", "a to b")
 			put(t, bb, "back", "b to a")
@@ -137,8 +137,8 @@ func TestWritesMadeApartAreMergedByStamp(t *testing.T) {
 	b := open(t, other.ClientURL(), replicator.Config{Node: "b", Dir: dirs["b"]})
 	for i := range 200 {
 		key := fmt.Sprintf("key-%03d", i)
-		put(t, bucket(t, a, "default"), key, "a wrote first")
-		put(t, bucket(t, b, "default"), key, "b wrote last")
+		put(t, bucket(t, a), key, "a wrote first")
+		put(t, bucket(t, b), key, "b wrote last")
 	}
 	if err := b.Close(); err != nil {
 		t.Fatal(err)
@@ -146,8 +146,8 @@ func TestWritesMadeApartAreMergedByStamp(t *testing.T) {
 	b = open(t, one.ClientURL(), replicator.Config{Node: "b", Dir: dirs["b"]})
 	for i := range 200 {
 		key := fmt.Sprintf("key-%03d", i)
-		eventually(t, key+" at a", has(bucket(t, a, "default"), key, "b wrote last"))
-		eventually(t, key+" at b", has(bucket(t, b, "default"), key, "b wrote last"))
+		eventually(t, key+" at a", has(bucket(t, a), key, "b wrote last"))
+		eventually(t, key+" at b", has(bucket(t, b), key, "b wrote last"))
 	}
 }
 
@@ -157,8 +157,8 @@ func TestLargeValuesAreAnnouncedAndPulled(t *testing.T) {
 	b := open(t, s.ClientURL(), replicator.Config{Node: "b"})
 	for _, size := range []int{1 << 20, 16 << 20} {
 		value := strings.Repeat("\x00\xff\n", size/3)
-		put(t, bucket(t, a, "default"), fmt.Sprint(size), value)
-		eventually(t, fmt.Sprintf("%d bytes arrive", size), has(bucket(t, b, "default"), fmt.Sprint(size), value))
+		put(t, bucket(t, a), fmt.Sprint(size), value)
+		eventually(t, fmt.Sprintf("%d bytes arrive", size), has(bucket(t, b), fmt.Sprint(size), value))
 	}
 }
 
@@ -166,7 +166,7 @@ func TestReadAfterPut(t *testing.T) {
 	for _, durability := range []replicator.Durability{replicator.DurabilitySync, replicator.DurabilityInterval} {
 		t.Run(string(durability), func(t *testing.T) {
 			a := open(t, startServer(t).ClientURL(), replicator.Config{Node: "a", Durability: durability})
-			b := bucket(t, a, "default")
+			b := bucket(t, a)
 			for i := range 100 {
 				if put(t, b, "k", fmt.Sprint(i)); !has(b, "k", fmt.Sprint(i))() {
 					t.Fatalf("put %d is not read back", i)
@@ -182,11 +182,11 @@ func TestWatchSeesLocalAndForeignChanges(t *testing.T) {
 	b := open(t, s.ClientURL(), replicator.Config{Node: "b"})
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	events := bucket(t, b, "default").Watch(ctx, replicator.WatchOptions{Prefix: []byte("w/")})
-	put(t, bucket(t, a, "default"), "other", "not watched")
-	put(t, bucket(t, a, "default"), "w/1", "foreign")
-	eventually(t, "w/1 is at b", has(bucket(t, b, "default"), "w/1", "foreign"))
-	put(t, bucket(t, b, "default"), "w/2", "local")
+	events := bucket(t, b).Watch(ctx, replicator.WatchOptions{Prefix: []byte("w/")})
+	put(t, bucket(t, a), "other", "not watched")
+	put(t, bucket(t, a), "w/1", "foreign")
+	eventually(t, "w/1 is at b", has(bucket(t, b), "w/1", "foreign"))
+	put(t, bucket(t, b), "w/2", "local")
 	var seen []string
 	for ev, err := range events {
 		if err != nil {
@@ -204,7 +204,7 @@ func TestWatchSeesLocalAndForeignChanges(t *testing.T) {
 
 func TestScanIsOrderedAndBounded(t *testing.T) {
 	a := open(t, startServer(t).ClientURL(), replicator.Config{Node: "a"})
-	b := bucket(t, a, "default")
+	b := bucket(t, a)
 	for _, k := range []string{"b/2", "a", "b/1", "c", "b/3"} {
 		put(t, b, k, k)
 	}
@@ -222,7 +222,7 @@ func TestScanIsOrderedAndBounded(t *testing.T) {
 
 func TestWrongInputChangesNothing(t *testing.T) {
 	a := open(t, startServer(t).ClientURL(), replicator.Config{Node: "a"})
-	b := bucket(t, a, "default")
+	b := bucket(t, a)
 	for name, err := range map[string]error{
 		"empty key":   second(b.Put(t.Context(), nil, nil)),
 		"long key":    second(b.Put(t.Context(), bytes.Repeat([]byte("k"), oplog.MaxKey+1), nil)),
@@ -250,7 +250,7 @@ func second[T any](_ T, err error) error { return err }
 
 func TestClosedNodeRefuses(t *testing.T) {
 	a := open(t, startServer(t).ClientURL(), replicator.Config{Node: "a"})
-	b := bucket(t, a, "default")
+	b := bucket(t, a)
 	for range 2 {
 		if err := a.Close(); err != nil {
 			t.Fatal(err)
@@ -270,10 +270,10 @@ func TestYoungerDuplicateIsFenced(t *testing.T) {
 	younger := open(t, s.ClientURL(), replicator.Config{Node: "same"})
 	var fenced *replicator.FencedError
 	eventually(t, "the younger refuses writes", func() bool {
-		_, err := bucket(t, younger, "default").Put(t.Context(), []byte("k"), nil)
+		_, err := bucket(t, younger).Put(t.Context(), []byte("k"), nil)
 		return errors.As(err, &fenced)
 	})
-	put(t, bucket(t, older, "default"), "k", "the older writes on")
+	put(t, bucket(t, older), "k", "the older writes on")
 }
 
 func TestBucketsHeardOfAreJoined(t *testing.T) {
@@ -301,17 +301,17 @@ func TestServerRestartUnderLoadLosesNothing(t *testing.T) {
 	a := open(t, "nats://"+port, replicator.Config{Node: "a"})
 	b := open(t, "nats://"+port, replicator.Config{Node: "b"})
 	for i := range 100 {
-		put(t, bucket(t, a, "default"), fmt.Sprintf("k%03d", i), "before")
+		put(t, bucket(t, a), fmt.Sprintf("k%03d", i), "before")
 	}
 	s.Shutdown()
 	s.WaitForShutdown()
 	for i := range 100 {
-		put(t, bucket(t, a, "default"), fmt.Sprintf("k%03d", i), "alone")
+		put(t, bucket(t, a), fmt.Sprintf("k%03d", i), "alone")
 	}
 	restartServer(t, port)
 	for i := range 100 {
 		key := fmt.Sprintf("k%03d", i)
-		eventually(t, key+" arrives", has(bucket(t, b, "default"), key, "alone"))
+		eventually(t, key+" arrives", has(bucket(t, b), key, "alone"))
 	}
 }
 

@@ -174,8 +174,10 @@ func (e *Engine) hearOwnName(n oplog.Nonce, inst *oplog.Instance) {
 	}
 	if !e.doubles[n] && len(e.doubles) < 64 {
 		e.doubles[n] = true
-		e.do(Raise{Kind: EventDuplicate, Peer: e.self.Node,
-			Text: "another running instance is named " + e.self.Node + "; the younger one must be renamed"})
+		e.do(Raise{
+			Kind: EventDuplicate, Peer: e.self.Node,
+			Text: "another running instance is named " + e.self.Node + "; the younger one must be renamed",
+		})
 		e.beatWithin(0)
 	}
 	if inst != nil && e.self.Younger(inst) && !e.fenced {

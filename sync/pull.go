@@ -275,8 +275,10 @@ func (e *Engine) pullAborted(p *pull, m *oplog.Abort) {
 		e.dropPull(b)
 		e.want(b, "", 0)
 	case oplog.ReasonGate:
-		e.do(Raise{Kind: EventGate, Bucket: b.name, Peer: p.donor,
-			Text: p.donor + " has collected deletes that this node never saw"})
+		e.do(Raise{
+			Kind: EventGate, Bucket: b.name, Peer: p.donor,
+			Text: p.donor + " has collected deletes that this node never saw",
+		})
 		e.quieten(p)
 		e.dropPull(b)
 	case oplog.ReasonStale:

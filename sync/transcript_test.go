@@ -17,6 +17,7 @@ import (
 // down what they say now, and read the difference.
 func TestTranscripts(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+		t.Helper()
 		stage := &stage{}
 		datadriven.RunTest(t, path, stage.run)
 	})

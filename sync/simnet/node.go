@@ -313,7 +313,7 @@ func (n *Node) actOnStore(a syncer.Action) {
 	case syncer.JoinBucket:
 		_, err := n.store.Join(a.Bucket)
 		n.report(err)
-		n.later(moment, func() { n.step(syncer.Joined{Bucket: a.Bucket}) })
+		n.later(moment, func() { n.step(syncer.Joined(a)) })
 	}
 }
 
