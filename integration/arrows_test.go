@@ -23,6 +23,7 @@ var arrows = map[string][]string{
 	"replicator/embedded":    {},
 	"replicator/integration": {"replicator", "replicator/api", "replicator/bus", "replicator/carry", "replicator/embedded", "replicator/oplog", "replicator/store", "replicator/sync"},
 	"replicator/deploy":      {},
+	"replicator/examples":    {"replicator"},
 	"replicator/oplog":       {},
 	"replicator/store":       {"replicator/oplog"},
 	"replicator/sync":        {"replicator/oplog"},
@@ -33,7 +34,8 @@ var arrows = map[string][]string{
 var reach = map[string][]string{
 	"github.com/nats-io/nats-server": {"replicator/embedded", "replicator/integration"},
 	"github.com/nats-io": {
-		"replicator", "replicator/api", "replicator/bus", "replicator/cmd", "replicator/embedded", "replicator/integration",
+		"replicator", "replicator/api", "replicator/bus", "replicator/cmd", "replicator/embedded", "replicator/examples",
+		"replicator/integration",
 	},
 	"github.com/cockroachdb/pebble": {"replicator", "replicator/store", "replicator/cmd", "replicator/integration"},
 }

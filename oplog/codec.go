@@ -3,6 +3,7 @@ package oplog
 import (
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // A Codec is a way to write a message. Readers take every codec, so the nodes
@@ -104,7 +105,7 @@ type coder interface {
 	reading() bool
 }
 
-// codeList visits a list of at most limit elements. A reader grows the list as
+// codeList visits a list of at most limit elements. A reader doubles the list as
 // elements really arrive: the count alone never buys memory.
 func codeList[T any](c coder, name string, list *[]T, limit int, each func(coder, *T)) {
 	n := c.count(name, len(*list))
@@ -114,6 +115,9 @@ func codeList[T any](c coder, name string, list *[]T, limit int, each func(coder
 	}
 	for i := 0; i < n && !c.failed(); i++ {
 		if i == len(*list) {
+			if i == cap(*list) {
+				*list = slices.Grow(*list, min(n-i, max(i, 8)))
+			}
 			var zero T
 			*list = append(*list, zero)
 		}

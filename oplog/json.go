@@ -237,8 +237,8 @@ func (r *jsonReader) open(raw []byte) {
 		}
 		f.value, rest = nextJSON(rest)
 		f.name = f.name[1 : len(f.name)-1]
-		if len(r.fields) == maxFields || r.find(string(f.name)) >= 0 {
-			r.fail(fmt.Errorf("field %q is one too many", clip(string(f.name))))
+		if len(r.fields) == maxFields || len(f.name) > MaxName || r.find(string(f.name)) >= 0 {
+			r.fail(fmt.Errorf("field %q is one too many", f.name[:min(len(f.name), MaxName)]))
 			return
 		}
 		r.fields = append(r.fields, f)
@@ -292,7 +292,7 @@ func (r *jsonReader) wrong(name string, raw []byte) {
 
 func (r *jsonReader) checkUsed() {
 	if len(r.fields) > 0 {
-		r.fail(fmt.Errorf("unknown field %q", clip(string(r.fields[0].name))))
+		r.fail(fmt.Errorf("unknown field %q", r.fields[0].name))
 	}
 }
 

@@ -12,7 +12,9 @@ func nextJSON(rest []byte) (value, left []byte) {
 	if len(rest) > 0 && (rest[0] == '{' || rest[0] == '[') {
 		rest = rest[1:]
 	}
-	rest = bytes.TrimLeft(rest, " \t\r\n,:")
+	for len(rest) > 0 && (isSpace(rest[0]) || rest[0] == ',' || rest[0] == ':') {
+		rest = rest[1:]
+	}
 	if len(rest) == 0 || rest[0] == '}' || rest[0] == ']' {
 		return nil, nil
 	}
@@ -65,8 +67,12 @@ func stringLen(b []byte) int {
 
 // wordLen returns how long the number, true, false or null is at the start of b.
 func wordLen(b []byte) int {
-	if n := bytes.IndexAny(b, ",:]} \t\r\n"); n >= 0 {
-		return n
+	for i, c := range b {
+		if c == ',' || c == '}' || c == ']' || isSpace(c) {
+			return i
+		}
 	}
 	return len(b)
 }
+
+func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\n' || c == '\r' }

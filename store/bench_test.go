@@ -26,6 +26,7 @@ func spread(n uint64) []byte {
 }
 
 func perSecond(b *testing.B, keys int) {
+	b.Helper()
 	b.ReportMetric(float64(keys)/b.Elapsed().Seconds(), "keys/s")
 }
 

@@ -104,6 +104,7 @@ func (f *fleet) meet() {
 
 func TestTwoStoresConverge(t *testing.T) {
 	eachSeed(t, 20, func(t *testing.T, rnd *rand.Rand) {
+		t.Helper()
 		p := openPebble(t, vfs.NewMem(), "db")
 		f := &fleet{t: t, rnd: rnd, now: noon, log: map[oplog.Dot]oplog.Entry{}}
 		f.b[0] = join(t, open(t, store.NewMap(), "n0", 1), "b")
@@ -134,6 +135,7 @@ func (f *fleet) forget(i int, lost oplog.Origin) {
 
 func TestMapCrashesKeepThePromise(t *testing.T) {
 	eachSeed(t, 60, func(t *testing.T, rnd *rand.Rand) {
+		t.Helper()
 		m := [2]*store.Map{store.NewMap(), store.NewMap()}
 		var s [2]*store.Store
 		f := &fleet{t: t, rnd: rnd, now: noon, log: map[oplog.Dot]oplog.Entry{}}
@@ -186,6 +188,7 @@ func TestMapCrashesKeepThePromise(t *testing.T) {
 // TestEveryPrefixOfCommitsIsConsistent crashes one history at each of its commits.
 func TestEveryPrefixOfCommitsIsConsistent(t *testing.T) {
 	eachSeed(t, 4, func(t *testing.T, rnd *rand.Rand) {
+		t.Helper()
 		m := store.NewMap()
 		f := &fleet{t: t, rnd: rnd, now: noon, log: map[oplog.Dot]oplog.Entry{}}
 		s := open(t, m, "n0", 1)
@@ -214,6 +217,7 @@ func TestEveryPrefixOfCommitsIsConsistent(t *testing.T) {
 
 func TestPebbleCrashesKeepThePromise(t *testing.T) {
 	eachSeed(t, 25, func(t *testing.T, rnd *rand.Rand) {
+		t.Helper()
 		fs := vfs.NewCrashableMem()
 		f := &fleet{t: t, rnd: rnd, now: noon, log: map[oplog.Dot]oplog.Entry{}}
 		s := open(t, openPebble(t, fs, "db"), "n0", 1)

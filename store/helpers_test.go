@@ -16,12 +16,12 @@ import (
 var noon = time.UnixMilli(1_800_000_000_000)
 
 // seeds returns n seeds, the same in every run, or the one of STORE_SEED.
-func seeds(t testing.TB, n int) []uint64 {
-	t.Helper()
+func seeds(tb testing.TB, n int) []uint64 {
+	tb.Helper()
 	if s := os.Getenv("STORE_SEED"); s != "" {
 		seed, err := strconv.ParseUint(s, 10, 64)
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		return []uint64{seed}
 	}
@@ -59,44 +59,44 @@ func epochs(start uint64) func() uint64 {
 	return func() uint64 { n++; return n }
 }
 
-func open(t testing.TB, kv store.KV, node string, start uint64) *store.Store {
-	t.Helper()
+func open(tb testing.TB, kv store.KV, node string, start uint64) *store.Store {
+	tb.Helper()
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(node))
 	s, err := store.Open(kv, noon, store.Options{
 		Node: node, Nonce: nonce(h.Sum64() + start), Epoch: epochs(start),
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return s
 }
 
-func join(t testing.TB, s *store.Store, name string) *store.Bucket {
-	t.Helper()
+func join(tb testing.TB, s *store.Store, name string) *store.Bucket {
+	tb.Helper()
 	b, err := s.Join(name)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return b
 }
 
 // fresh opens a store over an empty Map with one bucket.
-func fresh(t testing.TB, node string) (*store.Map, *store.Store, *store.Bucket) {
-	t.Helper()
+func fresh(tb testing.TB) (*store.Map, *store.Store, *store.Bucket) {
+	tb.Helper()
 	m := store.NewMap()
-	s := open(t, m, node, 1)
-	return m, s, join(t, s, "b")
+	s := open(tb, m, "n1", 1)
+	return m, s, join(tb, s, "b")
 }
 
 func put(key, value string) store.Op { return store.Op{Key: []byte(key), Value: []byte(value)} }
 func del(key string) store.Op        { return store.Op{Key: []byte(key), Delete: true} }
 
-func write(t testing.TB, b *store.Bucket, now time.Time, ops ...store.Op) store.Written {
-	t.Helper()
+func write(tb testing.TB, b *store.Bucket, now time.Time, ops ...store.Op) store.Written {
+	tb.Helper()
 	w, err := b.Write(now, ops)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return w
 }
@@ -107,47 +107,47 @@ func live(w store.Written) *oplog.Live {
 	}
 }
 
-func apply(t testing.TB, b *store.Bucket, now time.Time, msgs ...*oplog.Live) store.Applied {
-	t.Helper()
+func apply(tb testing.TB, b *store.Bucket, now time.Time, msgs ...*oplog.Live) store.Applied {
+	tb.Helper()
 	a, err := b.ApplyLive(now, msgs)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return a
 }
 
-func get(t testing.TB, b *store.Bucket, key string) oplog.Entry {
-	t.Helper()
+func get(tb testing.TB, b *store.Bucket, key string) oplog.Entry {
+	tb.Helper()
 	e, _, err := b.Get([]byte(key))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return e
 }
 
-func value(t testing.TB, b *store.Bucket, key string) string {
-	t.Helper()
-	e := get(t, b, key)
+func value(tb testing.TB, b *store.Bucket, key string) string {
+	tb.Helper()
+	e := get(tb, b, key)
 	if e.Key == nil || e.Tombstone {
 		return "-"
 	}
 	return string(e.Value)
 }
 
-func check(t testing.TB, b *store.Bucket) {
-	t.Helper()
+func check(tb testing.TB, b *store.Bucket) {
+	tb.Helper()
 	if err := b.Check(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
 // all collects a sequence.
-func all(t testing.TB, seq func(func(oplog.Entry, error) bool)) []oplog.Entry {
-	t.Helper()
+func all(tb testing.TB, seq func(func(oplog.Entry, error) bool)) []oplog.Entry {
+	tb.Helper()
 	var list []oplog.Entry
 	for e, err := range seq {
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		list = append(list, e)
 	}
@@ -155,27 +155,27 @@ func all(t testing.TB, seq func(func(oplog.Entry, error) bool)) []oplog.Entry {
 }
 
 // pull brings all of from's rows into b: S1 to S6.
-func pull(t testing.TB, b, from *store.Bucket, byKey bool, page int) {
-	t.Helper()
+func pull(tb testing.TB, b, from *store.Bucket, byKey bool, page int) {
+	tb.Helper()
 	above := b.Clock()
 	snap, err := from.Snapshot()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	defer func() { _ = snap.Close() }()
-	entries := all(t, snap.Log(above))
+	entries := all(tb, snap.Log(above))
 	if byKey {
-		entries = all(t, snap.Rows(above, nil))
+		entries = all(tb, snap.Rows(above, nil))
 	}
 	for len(entries) > 0 {
 		n := min(page, len(entries))
 		if _, err := b.ApplyPage(noon, entries[:n], nil); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		entries = entries[n:]
 	}
 	if err := b.EndPull(noon, snap.Clock); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 

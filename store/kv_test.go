@@ -16,18 +16,19 @@ import (
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
-func openPebble(t testing.TB, fs vfs.FS, dir string) store.KV {
-	t.Helper()
+func openPebble(tb testing.TB, fs vfs.FS, dir string) store.KV {
+	tb.Helper()
 	kv, err := store.OpenPebble(dir, store.PebbleOptions{FS: fs, CacheBytes: 1 << 20, MemTableBytes: 1 << 20, Logger: quiet()})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { _ = kv.Close() })
+	tb.Cleanup(func() { _ = kv.Close() })
 	return kv
 }
 
-func kvs(t testing.TB) map[string]store.KV {
-	return map[string]store.KV{"map": store.NewMap(), "pebble": openPebble(t, vfs.NewMem(), "db")}
+func kvs(tb testing.TB) map[string]store.KV {
+	tb.Helper()
+	return map[string]store.KV{"map": store.NewMap(), "pebble": openPebble(tb, vfs.NewMem(), "db")}
 }
 
 // TestKVsBehaveLikeAMap drives both KVs and a sorted map with the same calls.
@@ -35,6 +36,7 @@ func TestKVsBehaveLikeAMap(t *testing.T) {
 	for name := range kvs(t) {
 		t.Run(name, func(t *testing.T) {
 			eachSeed(t, 5, func(t *testing.T, rnd *rand.Rand) {
+				t.Helper()
 				kv := kvs(t)[name]
 				want := map[string]string{}
 				key := func() []byte { return fmt.Appendf(nil, "%02d", rnd.IntN(60)) }

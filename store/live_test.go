@@ -33,7 +33,7 @@ func TestLaterStampWinsInEitherOrder(t *testing.T) {
 		"tombstone":    {foreign("x").entry("k", "old", base), func() oplog.Entry { e := foreign("y").entry("k", "", base); e.Tombstone = true; return e }()},
 	} {
 		for _, swap := range []bool{false, true} {
-			_, _, b := fresh(t, "n1")
+			_, _, b := fresh(t)
 			if swap {
 				pair[0], pair[1] = pair[1], pair[0]
 			}
@@ -60,7 +60,7 @@ func TestLiveRanges(t *testing.T) {
 	for i := range 10 {
 		e = append(e, x.entry(string(rune('a'+i)), "v", oplog.HLCAt(noon)+oplog.HLC(i)))
 	}
-	_, _, b := fresh(t, "n1")
+	_, _, b := fresh(t)
 	seq := func() oplog.Seq { return b.Seq(x.o) }
 
 	if a := apply(t, b, noon, message(e[1:2]...)); a.Gaps != 1 || seq() != 0 {
@@ -97,7 +97,7 @@ func TestLiveRanges(t *testing.T) {
 func TestLiveMessagesSeeEachOther(t *testing.T) {
 	x, y := foreign("x"), foreign("y")
 	base := oplog.HLCAt(noon)
-	_, _, b := fresh(t, "n1")
+	_, _, b := fresh(t)
 	a := apply(t, b, noon,
 		message(x.entry("k", "1", base), x.entry("k", "2", base+1)),
 		message(y.entry("k", "3", base+5)),
@@ -113,7 +113,7 @@ func TestLiveMessagesSeeEachOther(t *testing.T) {
 
 func TestCoveredEntriesChangeNothing(t *testing.T) {
 	x := foreign("x")
-	_, _, b := fresh(t, "n1")
+	_, _, b := fresh(t)
 	e := x.entry("k", "1", oplog.HLCAt(noon))
 	apply(t, b, noon, message(e))
 	write(t, b, noon, put("k", "2"))
@@ -127,7 +127,7 @@ func TestCoveredEntriesChangeNothing(t *testing.T) {
 
 func TestForksAreReported(t *testing.T) {
 	x := foreign("x")
-	_, _, b := fresh(t, "n1")
+	_, _, b := fresh(t)
 	base := oplog.HLCAt(noon)
 	e1, e2, e3 := x.entry("k", "1", base), x.entry("l", "2", base+1), x.entry("m", "3", base+2)
 	apply(t, b, noon, message(e1))
@@ -165,7 +165,7 @@ func TestForksAreReported(t *testing.T) {
 }
 
 func TestOwnOriginFromElsewhereRetiresIt(t *testing.T) {
-	_, _, b := fresh(t, "n1")
+	_, _, b := fresh(t)
 	w := write(t, b, noon, put("k", "1"))
 	twin := w.Entries[0]
 	twin.Key, twin.Stamp.Seq = []byte("t"), 2
@@ -177,4 +177,30 @@ func TestOwnOriginFromElsewhereRetiresIt(t *testing.T) {
 		t.Fatal("went on under a forked origin", again)
 	}
 	check(t, b)
+}
+
+// TestEntriesThatCouldNotBeReadAgainAreRefused: oplog lets these through.
+func TestEntriesThatCouldNotBeReadAgainAreRefused(t *testing.T) {
+	whole := oplog.Stamp{HLC: 1, Origin: oplog.Origin{Node: "y", Epoch: 1}, Seq: 1}
+	noTime, noEpoch, noSeq := whole, whole, whole
+	noTime.HLC, noEpoch.Origin.Epoch, noSeq.Seq = 0, 0, 0
+	for _, prev := range []oplog.Stamp{noTime, noEpoch, noSeq} {
+		m, s, b := fresh(t)
+		e := foreign("x").entry("k", "v", oplog.HLCAt(noon))
+		e.Prev = prev
+		if a := apply(t, b, noon, message(e)); len(a.Refused) != 1 {
+			t.Fatalf("%+v", a)
+		}
+		if _, err := b.ApplyPage(noon, []oplog.Entry{e}, nil); err == nil {
+			t.Fatal("taken:", prev)
+		}
+		e.Prev = whole
+		apply(t, b, noon, message(e))
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		m.Reopen()
+		b, _ = open(t, m, "n1", 2).Bucket("b")
+		check(t, b)
+	}
 }

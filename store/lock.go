@@ -21,8 +21,7 @@ const holderFile = "LOCKED_BY"
 func lockDir(dir string, o PebbleOptions) (*pebble.Lock, error) {
 	lock, err := pebble.LockDirectory(dir, o.FS)
 	if err != nil {
-		var path *fs.PathError // the file itself, not the lock on it
-		if errors.As(err, &path) {
+		if _, ok := errors.AsType[*fs.PathError](err); ok { // the file itself, not the lock on it
 			return nil, fmt.Errorf("store: lock folder: %w", err)
 		}
 		return nil, &LockedError{Dir: dir, Holder: readHolder(dir, o.FS)}

@@ -30,11 +30,16 @@ type Fork struct {
 	Received oplog.Entry
 }
 
-// check refuses an entry that must not get in by any road.
+// check refuses an entry that must not get in by any road, or could not be
+// read again once stored.
 func check(e *oplog.Entry) error {
 	err := e.Check()
-	if err == nil && e.Stamp.HLC > maxHLC {
+	switch prev := &e.Prev; {
+	case err != nil:
+	case e.Stamp.HLC > maxHLC:
 		err = fmt.Errorf("timestamp %d is above %d", uint64(e.Stamp.HLC), uint64(maxHLC))
+	case !prev.IsZero() && (prev.HLC == 0 || prev.Seq == 0 || prev.Origin.Epoch == 0):
+		err = fmt.Errorf("replaces %s, which is no complete stamp", prev)
 	}
 	if err != nil {
 		return &MalformedError{Dot: e.Dot(), Err: err}

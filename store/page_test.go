@@ -9,7 +9,7 @@ import (
 )
 
 func TestPullMovesTheClockOnlyAtTheEnd(t *testing.T) {
-	m, s, b := fresh(t, "n1")
+	m, s, b := fresh(t)
 	x := foreign("x")
 	base := oplog.HLCAt(noon)
 	e1, e2, e3 := x.entry("a", "1", base), x.entry("b", "2", base), x.entry("c", "3", base)
@@ -53,7 +53,7 @@ func TestPullMovesTheClockOnlyAtTheEnd(t *testing.T) {
 }
 
 func TestTokenComesAndGoes(t *testing.T) {
-	_, _, b := fresh(t, "n1")
+	_, _, b := fresh(t)
 	if _, ok, err := b.Token(); ok || err != nil {
 		t.Fatal(ok, err)
 	}

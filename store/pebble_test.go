@@ -85,7 +85,10 @@ func TestFailingDiskMakesTheStoreReadOnly(t *testing.T) {
 					t.Fatal("reads stopped")
 				}
 				select {
-				case <-failed:
+				case err := <-failed:
+					if err == nil {
+						t.Fatal("failed without a cause")
+					}
 				case <-time.After(10 * time.Second):
 					t.Fatal("OnFailure was not called")
 				}

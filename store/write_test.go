@@ -12,7 +12,7 @@ import (
 )
 
 func TestWriteGroupWithOverlappingKeys(t *testing.T) {
-	_, _, b := fresh(t, "n1")
+	_, _, b := fresh(t)
 	w := write(t, b, noon, put("a", "1"), put("b", "1"), put("a", "2"), del("b"), del("c"))
 	if w.First != 1 || w.Last != 4 || len(w.Entries) != 4 {
 		t.Fatalf("%+v", w)
@@ -41,7 +41,7 @@ func TestWriteGroupWithOverlappingKeys(t *testing.T) {
 }
 
 func TestWriteStampsFollowTheRules(t *testing.T) {
-	_, _, b := fresh(t, "n1")
+	_, _, b := fresh(t)
 	first := write(t, b, noon, put("k", "1")).Entries[0].Stamp
 	if first.HLC != oplog.HLCAt(noon) {
 		t.Fatal(first)
@@ -68,7 +68,7 @@ func TestWriteStampsFollowTheRules(t *testing.T) {
 }
 
 func TestDeleteNeedsARow(t *testing.T) {
-	_, _, b := fresh(t, "n1")
+	_, _, b := fresh(t)
 	if w := write(t, b, noon, del("k")); !w.Skipped[0] || w.Last != 0 || len(b.Clock()) != 0 || !b.Origin().IsZero() {
 		t.Fatalf("%+v", w)
 	}
@@ -83,7 +83,7 @@ func TestDeleteNeedsARow(t *testing.T) {
 }
 
 func TestOnlyIfSeesTheGroup(t *testing.T) {
-	_, _, b := fresh(t, "n1")
+	_, _, b := fresh(t)
 	absent := func(e *oplog.Entry) bool { return e == nil }
 	create := put("k", "1")
 	create.OnlyIf = absent
@@ -95,7 +95,7 @@ func TestOnlyIfSeesTheGroup(t *testing.T) {
 }
 
 func TestAtomicBatchIsAllOrNone(t *testing.T) {
-	_, _, b := fresh(t, "n1")
+	_, _, b := fresh(t)
 	no := put("b", "1")
 	no.OnlyIf = func(*oplog.Entry) bool { return false }
 	first := put("a", "1")
@@ -117,7 +117,7 @@ func TestAtomicBatchIsAllOrNone(t *testing.T) {
 }
 
 func TestLimitsRefuseBeforeAnythingIsWritten(t *testing.T) {
-	_, _, b := fresh(t, "n1")
+	_, _, b := fresh(t)
 	bad := []store.Op{
 		put("", "x"),
 		put(strings.Repeat("k", oplog.MaxKey+1), "x"),
@@ -142,7 +142,7 @@ func TestLimitsRefuseBeforeAnythingIsWritten(t *testing.T) {
 }
 
 func TestTimestampsNeverOverflow(t *testing.T) {
-	_, _, b := fresh(t, "n1")
+	_, _, b := fresh(t)
 	o := oplog.Origin{Node: "x", Epoch: 1}
 	at := func(hlc oplog.HLC) *oplog.Live {
 		e := oplog.Entry{Key: []byte("k"), Stamp: oplog.Stamp{HLC: hlc, Origin: o, Seq: 1}}

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"bufio"
+
+	"github.com/vbauerster/mpb/v8/decor"
+
+	"replicator/api"
+)
+
+type exportCmd struct {
+	bucketFlag
+	nodeFlag
+	keyFlag
+	jsonFlag
+	Prefix string `name:"prefix-arg" arg:"" optional:"" help:"Only keys that begin so."`
+	Full   bool   `help:"Add origin, seq, hlc, timestamp and expiry to each line, for reading."`
+}
+
+// Help implements kong.HelpProvider.
+func (exportCmd) Help() string {
+	return `Examples:
+
+    replicator export > backup.ndjson
+    replicator export fruit/ --full | jq .timestamp
+
+Lines come in order of their keys and are always JSON. An export of a bucket that is being written to is not of one moment.`
+}
+
+// Run prints the bucket.
+func (c *exportCmd) Run(a *app) error {
+	prefix, err := c.bytes(c.Prefix)
+	if err != nil {
+		return err
+	}
+	if err := checkBucket(c.Bucket); err != nil {
+		return err
+	}
+	client, done, err := a.client(c.Node)
+	if err != nil {
+		return err
+	}
+	defer done()
+	bar := newMeter(a.err, "export", c.keys(a, client), decor.CountersNoUnit("%d / %d keys"))
+	defer bar.close()
+	out := bufio.NewWriterSize(a.out, 256<<10)
+	var line []byte
+	for r, err := range client.List(a.ctx, c.Bucket, api.ListOptions{Prefix: prefix, Values: true, Full: c.Full}) {
+		if err != nil {
+			_ = out.Flush() // what was read stays readable
+			return err
+		}
+		r.Node = ""
+		line = append(r.AppendJSON(line[:0]), '\n')
+		if _, err := out.Write(line); err != nil {
+			return err
+		}
+		bar.add(1)
+	}
+	return out.Flush()
+}
+
+// keys is how many keys there are, for the bar; 0 if that cannot be told.
+func (c *exportCmd) keys(a *app, client *api.Client) int64 {
+	if c.Prefix != "" {
+		return 0
+	}
+	st, err := client.Status(a.ctx)
+	if err != nil {
+		return 0
+	}
+	for i := range st.Buckets {
+		if st.Buckets[i].Name == c.Bucket {
+			return int64(st.Buckets[i].Keys)
+		}
+	}
+	return 0
+}

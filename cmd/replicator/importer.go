@@ -1,0 +1,225 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"replicator/api"
+)
+
+const (
+	importBytes   = 160 << 10 // of one load: it fits one message
+	importKeys    = 1000      // of one load
+	importLoads   = 8         // in flight at once
+	importTimeout = time.Minute
+	importPause   = 50 * time.Millisecond // before an overloaded node is asked again; doubles
+)
+
+// A tally is what an import did. It is what --json prints.
+type tally struct {
+	Node      string  `json:"node"`
+	Written   int     `json:"written"`
+	Unchanged int     `json:"unchanged"`
+	Bad       int     `json:"bad"`
+	Seconds   float64 `json:"seconds"`
+}
+
+// A loader takes one load, as api.Client does.
+type loader interface {
+	Load(ctx context.Context, bucket string, lines []byte, o api.LoadOptions) (api.LoadResult, error)
+}
+
+// An importer gathers records into loads and keeps several of them in flight.
+//
+// Loads overtake each other. So that the last line of a key wins, a key is
+// never in two loads at once, nor twice in one.
+type importer struct {
+	loader  loader
+	bucket  string
+	options api.LoadOptions
+	skipBad bool
+	bad     func(error) // told of each bad line that is skipped
+
+	ctx     context.Context //nolint:containedctx // of one import, from newImporter to finish
+	cancel  context.CancelCauseFunc
+	slots   chan struct{}
+	loads   sync.WaitGroup
+	current *load
+
+	mu     sync.Mutex // guards all below
+	flying map[string]bool
+	tally  tally
+}
+
+// A load is one request being gathered or in flight.
+type load struct {
+	lines   []byte
+	keys    []string
+	numbers []int // of the lines
+}
+
+func newImporter(ctx context.Context, l loader, bucket string, o api.LoadOptions) *importer {
+	im := &importer{
+		loader: l, bucket: bucket, options: o, bad: func(error) {},
+		slots: make(chan struct{}, importLoads), current: &load{}, flying: map[string]bool{},
+	}
+	im.ctx, im.cancel = context.WithCancelCause(ctx)
+	return im
+}
+
+// read imports all lines. The tally counts what was done, also beside an error.
+func (im *importer) read(lines *lineReader, step func(bytes int)) (tally, error) {
+	begun := time.Now()
+	err := im.readAll(lines, step)
+	if err == nil || isLineError(err) {
+		im.flush()
+	}
+	im.loads.Wait()
+	if cause := context.Cause(im.ctx); cause != nil && !isLineError(err) {
+		err = cause
+	}
+	im.cancel(nil)
+	im.tally.Seconds = time.Since(begun).Seconds()
+	return im.tally, err
+}
+
+func isLineError(err error) bool {
+	_, ok := errors.AsType[*lineError](err)
+	return ok
+}
+
+func (im *importer) readAll(lines *lineReader, step func(bytes int)) error {
+	for im.ctx.Err() == nil {
+		r, err := lines.next()
+		step(lines.size)
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case isLineError(err) && im.skipBad:
+			im.skip(err)
+		case err != nil:
+			return err
+		default:
+			im.add(&r, lines.number)
+		}
+	}
+	return context.Cause(im.ctx)
+}
+
+func (im *importer) skip(err error) {
+	im.mu.Lock()
+	defer im.mu.Unlock()
+	im.tally.Bad++
+	im.bad(err)
+}
+
+func (im *importer) add(r *api.Record, number int) {
+	key := string(r.Key)
+	if im.underWay(key) {
+		im.flush()
+		im.loads.Wait()
+	}
+	plain := api.Record{Key: r.Key, Value: r.Value, Bare: r.Bare, Deleted: r.Deleted}
+	line := append(plain.AppendJSON(nil), '\n')
+	if len(im.current.lines) > 0 && len(im.current.lines)+len(line) > importBytes {
+		im.flush()
+	}
+	c := im.current
+	c.lines = append(c.lines, line...)
+	c.keys = append(c.keys, key)
+	c.numbers = append(c.numbers, number)
+	im.mark(key, true)
+	if len(c.keys) >= importKeys {
+		im.flush()
+	}
+}
+
+func (im *importer) underWay(key string) bool {
+	im.mu.Lock()
+	defer im.mu.Unlock()
+	return im.flying[key]
+}
+
+func (im *importer) mark(key string, flying bool) {
+	im.mu.Lock()
+	defer im.mu.Unlock()
+	if flying {
+		im.flying[key] = true
+	} else {
+		delete(im.flying, key)
+	}
+}
+
+// flush sends the current load as soon as there is a slot for it.
+func (im *importer) flush() {
+	l := im.current
+	im.current = &load{}
+	if len(l.keys) == 0 {
+		return
+	}
+	select {
+	case im.slots <- struct{}{}:
+	case <-im.ctx.Done():
+		return
+	}
+	im.loads.Go(func() {
+		defer func() { <-im.slots }()
+		if err := im.send(l); err != nil {
+			im.cancel(err)
+		}
+		for _, key := range l.keys {
+			im.mark(key, false)
+		}
+	})
+}
+
+// send asks until the node has taken the load. To ask again is safe: what was
+// written is unchanged then.
+func (im *importer) send(l *load) error {
+	ctx, cancel := context.WithTimeout(im.ctx, importTimeout)
+	defer cancel()
+	for pause := importPause; ; pause *= 2 {
+		res, err := im.loader.Load(ctx, im.bucket, l.lines, im.options)
+		if err == nil {
+			return im.count(l, res)
+		}
+		if !errors.Is(err, api.ErrOverloaded) {
+			return err
+		}
+		wait := time.NewTimer(pause)
+		select {
+		case <-wait.C:
+		case <-ctx.Done():
+			wait.Stop()
+			return err
+		}
+	}
+}
+
+func (im *importer) count(l *load, res api.LoadResult) error {
+	im.mu.Lock()
+	defer im.mu.Unlock()
+	im.tally.Node = res.Node
+	im.tally.Written += res.Written
+	im.tally.Unchanged += res.Unchanged
+	for _, e := range res.Errors {
+		if e.Index < 0 || e.Index >= len(l.numbers) || e.Error == nil {
+			return fmt.Errorf("reply of node %s names no record of the load", res.Node)
+		}
+		if errors.Is(e.Error, api.ErrNotFound) {
+			im.tally.Unchanged++ // a deleted key that was not there
+			continue
+		}
+		err := &lineError{Number: l.numbers[e.Index], Err: e.Error}
+		if !im.skipBad || e.Error.Status >= 500 || e.Error.Code == api.ErrFenced.Code {
+			return err
+		}
+		im.tally.Bad++
+		im.bad(err)
+	}
+	return nil
+}

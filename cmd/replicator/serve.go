@@ -1,0 +1,286 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"replicator"
+	"replicator/embedded"
+	"replicator/oplog"
+)
+
+const (
+	// stopLimit is how long a clean end may take before the process ends anyway.
+	stopLimit = 20 * time.Second
+	// lameDuck is over how long clients of the embedded server are sent away.
+	lameDuck = 5 * time.Second
+)
+
+type serveCmd struct {
+	dataFlag
+	logFlags
+	Node       string   `env:"REPLICATOR_NODE" help:"Name of the node. Default: the one kept in the store; a new store takes the host's and five random characters."`
+	Listen     string   `placeholder:"HOST:PORT" env:"REPLICATOR_LISTEN" help:"Where the embedded NATS server takes clients (127.0.0.1:4222)."`
+	Join       []string `placeholder:"URL" env:"REPLICATOR_JOIN" help:"Hub the embedded NATS server is a leaf of, as nats-leaf://hub:7422."`
+	NatsConfig string   `placeholder:"FILE" env:"REPLICATOR_NATS_CONFIG" help:"Native nats-server configuration for the embedded server. SIGHUP reads it again."`
+	Bucket     []string `short:"b" env:"REPLICATOR_BUCKETS" setting:"buckets" help:"Hold only these buckets. Default: every bucket heard of."`
+	Codec      string   `enum:"msgpack,json" default:"msgpack" env:"REPLICATOR_CODEC" help:"How this node writes messages: ${enum} (${default}). It reads both."`
+	Durability string   `enum:"sync,interval" default:"sync" env:"REPLICATOR_DURABILITY" help:"When a write is answered: ${enum} (${default}). After its fsync, or at once."`
+}
+
+// Help implements kong.HelpProvider.
+func (serveCmd) Help() string {
+	return `Examples:
+
+    replicator serve
+    replicator serve --server nats://127.0.0.1:4222 --node b --data ./replicator-data-b
+    replicator serve --join nats-leaf://hub:7422 --listen 127.0.0.1:4222
+    replicator serve --nats-config nats.conf
+
+With --server, NATS_URL, --context or NATS_CONTEXT the node is a client of that NATS server, and works alone while it is away. Else it starts one of its own in the same process. SIGTERM ends it cleanly, a second one at once.`
+}
+
+func (c *serveCmd) check(flags *globals) error {
+	if c.Node != "" {
+		if err := checkNode(c.Node); err != nil {
+			return err
+		}
+	}
+	for _, name := range c.Bucket {
+		if err := checkBucket(name); err != nil {
+			return err
+		}
+	}
+	if own := c.ownServer(); own != "" && flags.outbound() {
+		return usage(fmt.Errorf("%s is for the embedded NATS server, which is not started because --server, --context, NATS_URL or NATS_CONTEXT is set", own))
+	}
+	return nil
+}
+
+// ownServer names a flag that only the embedded server can serve.
+func (c *serveCmd) ownServer() string {
+	switch {
+	case c.Listen != "":
+		return "--listen"
+	case len(c.Join) > 0:
+		return "--join"
+	case c.NatsConfig != "":
+		return "--nats-config"
+	}
+	return ""
+}
+
+// Run runs the node until a signal.
+func (c *serveCmd) Run(a *app) error {
+	if err := c.check(a.flags); err != nil {
+		return err
+	}
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	log, held := c.logger(a.err)
+	s := &serving{cmd: c, app: a, log: log}
+	if err := s.start(a.ctx); err != nil {
+		return errors.Join(c.explain(err, a.flags), s.stop())
+	}
+	held.release()
+	s.tellReady()
+	s.await(a.ctx, hup)
+	log.Info("stopping")
+	defer time.AfterFunc(stopLimit, func() { os.Exit(exitFailed) }).Stop()
+	if err := s.stop(); err != nil {
+		return err
+	}
+	log.Info("stopped")
+	return nil
+}
+
+// serving are the parts of a running node.
+type serving struct {
+	cmd    *serveCmd
+	app    *app
+	log    *slog.Logger
+	server *embedded.Server // nil: the node connects out
+	nc     *nats.Conn
+	node   *replicator.Node
+}
+
+func (s *serving) start(ctx context.Context) error {
+	name, err := s.cmd.name()
+	if err != nil {
+		return err
+	}
+	if err := s.connect(ctx, name); err != nil {
+		return err
+	}
+	s.node, err = replicator.Open(ctx, replicator.Config{
+		Node: name, Dir: s.cmd.Data, Conn: s.nc, Buckets: s.cmd.Bucket, Codec: oplog.Codec(s.cmd.Codec),
+		Durability: replicator.Durability(s.cmd.Durability), Prefix: s.app.flags.Prefix, Version: version(), Logger: s.log,
+	})
+	return err
+}
+
+// name is the node's, looked up before a server is named after it. That also
+// finds a folder that somebody has open before anything else is started.
+func (c *serveCmd) name() (string, error) {
+	kept, err := replicator.NodeName(c.Data)
+	if err != nil {
+		return "", err
+	}
+	if c.Node == "" && c.NatsConfig != "" {
+		configured, err := embedded.ConfiguredName(c.NatsConfig)
+		if err != nil {
+			return "", err
+		}
+		return cmp.Or(configured, kept), nil
+	}
+	return cmp.Or(c.Node, kept), nil
+}
+
+func (s *serving) connect(ctx context.Context, name string) error {
+	f := s.app.flags
+	opts := replicator.ConnectOptions(cmp.Or(f.ConnectionName, "replicator "+name+" "+version()), s.log)
+	var err error
+	if f.outbound() {
+		s.nc, err = f.open(append(opts, nats.ReconnectErrHandler(s.logFailures())))
+		return err
+	}
+	s.server, err = embedded.Start(ctx, embedded.Options{
+		Name: name, Listen: s.cmd.Listen, ConfigFile: s.cmd.NatsConfig, Join: s.cmd.Join,
+		Credentials: f.Creds, LameDuck: lameDuck, Logger: s.log,
+	})
+	if err != nil {
+		return err
+	}
+	auth, err := f.auth()
+	if err != nil {
+		return err
+	}
+	s.nc, err = s.server.Connect(append(opts, auth...)...)
+	return err
+}
+
+// logFailures tells why the server cannot be reached, once for each reason.
+func (s *serving) logFailures() nats.ConnErrHandler {
+	last := ""
+	return func(nc *nats.Conn, err error) {
+		if nc.IsConnected() || err == nil || err.Error() == last {
+			return
+		}
+		last = err.Error()
+		s.log.Warn("NATS server not reached, the node works alone and tries again",
+			"server", s.app.flags.where(), "err", explainRefusal(err))
+	}
+}
+
+func explainRefusal(err error) string {
+	if errors.Is(err, nats.ErrAuthorization) {
+		return err.Error() + ": other credentials are needed"
+	}
+	return err.Error()
+}
+
+func (s *serving) tellReady() {
+	at := s.app.flags.where()
+	if s.server != nil {
+		at = s.server.ClientURL()
+	} else if !s.nc.IsConnected() {
+		s.log.Warn("NATS server not reached yet, the node works alone and tries again", "server", at, "err", lastError(s.nc))
+	}
+	s.log.Info("node started", "node", s.node.Name(), "version", version(), "server", at, "data", s.cmd.Data)
+}
+
+func lastError(nc *nats.Conn) string {
+	if err := nc.LastError(); err != nil {
+		return explainRefusal(err)
+	}
+	return ""
+}
+
+// await returns at the first signal that ends the node.
+func (s *serving) await(ctx context.Context, hup <-chan os.Signal) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hup:
+			s.reload()
+		}
+	}
+}
+
+func (s *serving) reload() {
+	if s.server == nil || s.cmd.NatsConfig == "" {
+		s.log.Info("nothing to reload, there is no --nats-config")
+		return
+	}
+	if err := s.server.Reload(); err != nil {
+		s.log.Error("nats-server configuration not reloaded", "err", err)
+		return
+	}
+	s.log.Info("nats-server configuration reloaded")
+}
+
+// stop ends what was started, from the node outwards.
+func (s *serving) stop() error {
+	var errs []error
+	if s.node != nil {
+		errs = append(errs, s.node.Close())
+	}
+	if s.nc != nil {
+		s.nc.Close()
+	}
+	if s.server != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), lameDuck)
+		defer cancel()
+		if err := s.server.Shutdown(ctx); err != nil {
+			s.log.Info("clients were cut off", "err", err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// explain adds the remedy to what keeps a node from starting.
+func (c *serveCmd) explain(err error, flags *globals) error {
+	listen, busy := errors.AsType[*embedded.ListenError](err)
+	switch {
+	case busy && errors.Is(err, syscall.EADDRINUSE) && listen.For == "clients":
+		return fmt.Errorf("%s is in use; if a master has it, run a second one on this host with: %s", listen.Addr, c.second(listen.Addr))
+	case busy:
+		return fmt.Errorf("%w; choose another address", err)
+	case errors.Is(err, embedded.ErrServerName):
+		return fmt.Errorf("%w; take the file's server_name out, or say --node %s", err, "as the file does")
+	case strings.Contains(err.Error(), "is in use by"):
+		return fmt.Errorf("%w; a second master on this host: %s", err, c.second(cmp.Or(c.Listen, embedded.DefaultListen)))
+	case strings.Contains(err.Error(), "belongs to node"):
+		return fmt.Errorf("%w; replicator rename gives the stopped node another name", err)
+	case flags.outbound() || errors.Is(err, errSignal):
+		return err
+	}
+	return err
+}
+
+// second is the command for a second master on this host, next to the one that
+// listens.
+func (c *serveCmd) second(listen string) string {
+	host, port, err := net.SplitHostPort(listen)
+	if err != nil {
+		return "replicator serve --server URL --node b --data ./replicator-data-b"
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	node := cmp.Or(c.Node, "b")
+	return fmt.Sprintf("replicator serve --server nats://%s --node %s --data ./replicator-data-%s", net.JoinHostPort(host, port), node, node)
+}

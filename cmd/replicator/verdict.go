@@ -1,0 +1,151 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"replicator/api"
+)
+
+// A state is how copies stand to each other; the worst of several counts.
+type state int
+
+const (
+	equal state = iota
+	behind
+	divergent
+)
+
+var stateNames = [...]string{"equal", "behind", "divergent"}
+
+func (s state) String() string { return stateNames[s] }
+
+// MarshalText makes the state readable in JSON.
+func (s state) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+func (s state) exitCode() int {
+	return [...]int{exitDone, exitBehind, exitDivergent}[s]
+}
+
+// A verdict is what verify found. It is what --json prints.
+type verdict struct {
+	State   state           `json:"state"`
+	Nodes   []string        `json:"nodes"`
+	Buckets []bucketVerdict `json:"buckets"`
+}
+
+type bucketVerdict struct {
+	Name  string        `json:"name"`
+	State state         `json:"state"`
+	Nodes []nodeVerdict `json:"nodes"`
+}
+
+// A nodeVerdict is how the copy of one node stands.
+type nodeVerdict struct {
+	Node   string            `json:"node"`
+	Held   bool              `json:"held"` // false: it should hold the bucket and does not yet
+	Keys   uint64            `json:"keys"`
+	Clock  map[string]uint64 `json:"clock"`
+	Ahead  string            `json:"ahead"`
+	Hash   string            `json:"hash"`
+	Pure   bool              `json:"pure"`
+	Behind uint64            `json:"behind"` // writes that others have and it has not
+}
+
+func (n nodeVerdict) String() string {
+	switch {
+	case !n.Held:
+		return fmt.Sprintf("%s: does not hold it yet", n.Node)
+	case n.Behind > 0:
+		return fmt.Sprintf("%s: %d keys, hash %s, %d writes behind", n.Node, n.Keys, n.Hash, n.Behind)
+	}
+	return fmt.Sprintf("%s: %d keys, hash %s", n.Node, n.Keys, n.Hash)
+}
+
+// compare judges the copies of every bucket.
+func compare(all []api.NodeDigests) verdict {
+	var v verdict
+	buckets := map[string][]nodeVerdict{}
+	for _, d := range all {
+		v.Nodes = append(v.Nodes, d.Node)
+		for _, b := range d.Buckets {
+			buckets[b.Bucket] = append(buckets[b.Bucket], nodeVerdict{
+				Node: d.Node, Held: true, Keys: b.Keys, Clock: b.Clock, Ahead: b.Ahead, Hash: b.Hash, Pure: b.Pure,
+			})
+		}
+	}
+	for name, nodes := range buckets {
+		for _, d := range all {
+			if lacks(d, name) {
+				nodes = append(nodes, nodeVerdict{Node: d.Node})
+			}
+		}
+		v.Buckets = append(v.Buckets, judge(name, nodes))
+	}
+	slices.SortFunc(v.Buckets, func(a, b bucketVerdict) int { return cmp.Compare(a.Name, b.Name) })
+	for _, b := range v.Buckets {
+		v.State = max(v.State, b.State)
+	}
+	return v
+}
+
+// lacks reports whether a node should hold a bucket and does not.
+func lacks(d api.NodeDigests, bucket string) bool {
+	if len(d.Joins) > 0 && !slices.Contains(d.Joins, bucket) {
+		return false
+	}
+	return !slices.ContainsFunc(d.Buckets, func(b api.BucketDigest) bool { return b.Bucket == bucket })
+}
+
+func judge(name string, nodes []nodeVerdict) bucketVerdict {
+	join := map[string]uint64{}
+	for _, n := range nodes {
+		for origin, seq := range n.Clock {
+			join[origin] = max(join[origin], seq)
+		}
+	}
+	b := bucketVerdict{Name: name, Nodes: nodes}
+	for i := range b.Nodes {
+		n := &b.Nodes[i]
+		for origin, seq := range join {
+			n.Behind += seq - n.Clock[origin]
+		}
+		if n.Behind > 0 {
+			b.State = max(b.State, behind)
+		}
+	}
+	for i := range b.Nodes {
+		for j := range i {
+			b.State = max(b.State, between(b.Nodes[i], b.Nodes[j]))
+		}
+	}
+	slices.SortFunc(b.Nodes, func(n, m nodeVerdict) int { return cmp.Compare(n.Node, m.Node) })
+	return b
+}
+
+// between judges two copies: equal promises with unequal rows are what must
+// never be.
+func between(n, m nodeVerdict) state {
+	switch {
+	case !n.Held || !m.Held:
+		return equal // how far it is behind has been counted
+	case !sameClock(n.Clock, m.Clock) || n.Ahead != m.Ahead:
+		return behind
+	case n.Hash != m.Hash:
+		return divergent
+	}
+	return equal
+}
+
+func sameClock(a, b map[string]uint64) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for origin, seq := range a {
+		if b[origin] != seq {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,155 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"replicator/api"
+)
+
+const (
+	waitTimeout = time.Minute
+	waitPause   = 200 * time.Millisecond
+	// peerAge is how long a peer may be silent and still be waited for. Nodes
+	// say something at least every minute.
+	peerAge = 2 * time.Minute
+)
+
+type waitCmd struct {
+	scopeFlag
+	nodeFlag
+	jsonFlag
+	InSync bool `help:"Until every copy is the same."`
+	Ready  bool `help:"Until a node is ready."`
+	Nodes  int  `placeholder:"N" help:"Until at least so many nodes answer."`
+}
+
+// Help implements kong.HelpProvider.
+func (waitCmd) Help() string {
+	return `Examples:
+
+    replicator wait --ready --node b
+    replicator wait --in-sync --nodes 2 --timeout 30s
+
+In sync: all nodes that answer have equal copies, and the node knows of no peer heard in the last two minutes that is behind. A server that is not there yet is waited for, too.`
+}
+
+// Run waits, and says what is missing if that takes too long.
+func (c *waitCmd) Run(a *app) error {
+	if !c.InSync && !c.Ready && c.Nodes == 0 {
+		return usage(errors.New("say what to wait for: --in-sync, --ready or --nodes N"))
+	}
+	bucket, err := c.bucket()
+	if err != nil {
+		return err
+	}
+	limit := cmp.Or(a.flags.Timeout, waitTimeout)
+	ctx, cancel := context.WithTimeout(a.ctx, limit)
+	defer cancel()
+	missing := c.poll(ctx, a, bucket)
+	if a.ctx.Err() != nil {
+		return context.Cause(a.ctx)
+	}
+	if missing != nil {
+		return fmt.Errorf("not within %v: %s", limit, plainLine(explain(missing, a.flags)))
+	}
+	if c.JSON {
+		return a.printJSON(map[string]bool{"done": true})
+	}
+	if c.InSync {
+		return a.printf("in sync\n")
+	}
+	return a.printf("ready\n")
+}
+
+// poll looks until nothing is missing, and returns what was when ctx ended.
+func (c *waitCmd) poll(ctx context.Context, a *app, bucket string) error {
+	var client *api.Client
+	tick := time.NewTicker(waitPause)
+	defer tick.Stop()
+	for {
+		missing := func() error {
+			if client == nil {
+				cl, done, err := a.client(c.Node)
+				if err != nil {
+					return err
+				}
+				client = cl
+				context.AfterFunc(ctx, done)
+			}
+			return c.look(ctx, client, bucket, a.flags.Prefix)
+		}()
+		if missing == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return missing
+		case <-tick.C:
+		}
+	}
+}
+
+func (c *waitCmd) look(ctx context.Context, client *api.Client, bucket, prefix string) error {
+	st, err := client.Status(ctx)
+	if err != nil {
+		return err
+	}
+	if !st.Ready {
+		return fmt.Errorf("node %s is not ready", st.Node)
+	}
+	if c.Nodes > 0 {
+		nodes, err := client.Nodes(ctx)
+		if err != nil {
+			return err
+		}
+		if len(nodes) < c.Nodes {
+			return fmt.Errorf("%d nodes answer, not %d", len(nodes), c.Nodes)
+		}
+	}
+	if !c.InSync {
+		return nil
+	}
+	if err := unsynced(st, bucket, time.Now()); err != nil {
+		return err
+	}
+	all, err := askAll(ctx, client, bucket, prefix)
+	if err != nil {
+		return err
+	}
+	if v := compare(all); v.State != equal {
+		return fmt.Errorf("the copies are %s", v.State)
+	}
+	return nil
+}
+
+// unsynced says which copy the node knows to be behind, its own included.
+func unsynced(st api.Status, bucket string, now time.Time) error {
+	for i := range st.Buckets {
+		b := &st.Buckets[i]
+		if bucket != "" && b.Name != bucket {
+			continue
+		}
+		if b.CatchingUp || b.Pull != nil {
+			return fmt.Errorf("node %s is catching up with bucket %s", st.Node, b.Name)
+		}
+		for _, p := range b.Peers {
+			if !p.InSync && now.Sub(p.LastSeen) < peerAge && !stopping(st, p.Node) {
+				return fmt.Errorf("node %s and node %s are not in sync in bucket %s", st.Node, p.Node, b.Name)
+			}
+		}
+	}
+	return nil
+}
+
+func stopping(st api.Status, node string) bool {
+	for _, p := range st.Peers {
+		if p.Node == node {
+			return p.Stopping
+		}
+	}
+	return false
+}

@@ -1,0 +1,342 @@
+package integration_test
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func TestSecondProcessOnDataIsRefused(t *testing.T) {
+	a := embeddedNode(t, "a")
+	a.put("k", "v")
+	r := replicator(t, "serve", "--node", "a", "--data", a.dir, "--listen", freeAddress(t))
+	r.refused(t, exitFailed, a.dir, strconv.Itoa(a.proc.pid()))
+	r = replicator(t, "rename", "other", "--data", a.dir)
+	r.refused(t, exitFailed, a.dir, strconv.Itoa(a.proc.pid()))
+	a.want("k", "v")
+	a.restart()
+	a.want("k", "v")
+	converged(t, soon, a)
+}
+
+func TestAnotherNameOnStoreIsRefused(t *testing.T) {
+	a := embeddedNode(t, "a")
+	b := connectedNode(t, "b", a.url)
+	b.put("k", "v")
+	b.stop()
+	r := replicator(t, "serve", "--node", "c", "--data", b.dir, "--server", a.url)
+	r.refused(t, exitFailed, `b`, "rename")
+	b.start()
+	converged(t, soon, a, b)
+}
+
+func TestBusyPortNamesTheRemedy(t *testing.T) {
+	a := embeddedNode(t, "a")
+	listen := strings.TrimPrefix(a.url, "nats://")
+	r := replicator(t, "serve", "--node", "b", "--data", t.TempDir(), "--listen", listen)
+	r.refused(t, exitFailed, listen, "replicator serve", "--data")
+	converged(t, soon, a)
+}
+
+// A node on a server that is not there works on alone, and says so once; a
+// client has nobody to speak to.
+func TestUnreachableServer(t *testing.T) {
+	nobody := "nats://" + freeAddress(t)
+	for _, args := range [][]string{
+		{"get", "k"},
+		{"put", "k", "v"},
+		{"del", "k"},
+		{"ls"},
+		{"status"},
+		{"verify"},
+		{"export"},
+		{"sync", "--once"},
+		{"watch"},
+		{"wait", "--in-sync", "--timeout", "5s"},
+	} {
+		begun := time.Now()
+		replicator(t, append(args, "--server", nobody)...).refused(t, exitFailed, nobody)
+		if took := time.Since(begun); took > 10*time.Second {
+			t.Errorf("%v took %v to find that nobody is there", args, took)
+		}
+	}
+
+	hub := startBroker(t)
+	hub.stop()
+	n := newNode(t, "early", hub.url(), "--server", hub.url()).launch()
+	await(t, patience, "the node says that it is alone", func() error {
+		if !n.proc.running() {
+			return fmt.Errorf("it ended with code %d", n.proc.code)
+		}
+		if !strings.Contains(n.log.String(), hub.address()) {
+			return fmt.Errorf("log: %s", n.log)
+		}
+		return nil
+	})
+	hub.start()
+	n.awaitReady()
+	n.put("k", "v")
+	converged(t, soon, n)
+}
+
+func TestWrongCredentials(t *testing.T) {
+	hub := startBroker(t)
+	hub.stop()
+	hub.opts.Username, hub.opts.Password = "fleet", "right"
+	hub.start()
+	right := []string{"--user", "fleet", "--password", "right"}
+	wrong := []string{"--user", "fleet", "--password", "wrong"}
+
+	n := newNode(t, "n", "nats://fleet:right@"+hub.address(), append([]string{"--server", hub.url()}, right...)...).start()
+	replicator(t, append([]string{"put", "k", "v", "--server", hub.url()}, wrong...)...).refused(t, exitFailed, "authorization")
+	replicator(t, append([]string{"put", "k", "v", "--server", hub.url()}, right...)...).ok(t)
+	n.want("k", "v")
+
+	// A node keeps trying, for credentials get renewed; it says what is wrong.
+	m := newNode(t, "m", n.url, append([]string{"--server", hub.url()}, wrong...)...).launch()
+	await(t, patience, "the node says what is wrong", func() error {
+		if !strings.Contains(strings.ToLower(m.log.String()), "authorization") {
+			return fmt.Errorf("log: %s", m.log)
+		}
+		return nil
+	})
+	if strings.Contains(m.log.String(), "wrong") && strings.Contains(m.log.String(), "password") {
+		t.Errorf("the log may tell the password: %s", m.log)
+	}
+	m.crash()
+	converged(t, soon, n)
+}
+
+func TestUnreadableFolder(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "a-file")
+	must(t, os.WriteFile(file, []byte("no folder"), 0o600))
+	replicator(t, "serve", "--node", "n", "--data", file, "--listen", freeAddress(t)).refused(t, exitFailed, file)
+
+	if os.Getuid() != 0 {
+		t.Skip("the rest needs root, to be somebody else")
+	}
+	dir := filepath.Join(t.TempDir(), "roots")
+	must(t, os.Mkdir(dir, 0o700))
+	cmd := exec.Command(program(t), "serve", "--node", "n", "--data", dir, "--listen", freeAddress(t))
+	cmd.Dir, cmd.Env = "/", cleanEnv()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	finish(t, cmd).refused(t, exitFailed, dir, "permission denied")
+}
+
+func TestCorruptStoreIsRefused(t *testing.T) {
+	a := embeddedNode(t, "a")
+	b := connectedNode(t, "b", a.url)
+	a.load(made("bulk/", 20000, 200))
+	converged(t, soon, a, b)
+	for _, kind := range []string{"MANIFEST-*", "*.sst", "CURRENT*", "marker.*"} {
+		t.Run(kind, func(t *testing.T) {
+			b.stop()
+			kept := b.dir + ".kept"
+			must(t, os.CopyFS(kept, os.DirFS(b.dir)))
+			if damage(t, b.dir, kind) {
+				r := serveOrRead(t, b)
+				noTrace(t, r)
+				if !strings.Contains(r, b.dir) {
+					t.Errorf("%s is not named: %s", b.dir, clip(r))
+				}
+			}
+			must(t, os.RemoveAll(b.dir))
+			must(t, os.Rename(kept, b.dir))
+			b.start()
+			converged(t, soon, a, b)
+		})
+	}
+}
+
+// damage overwrites the middle of all files of a kind.
+func damage(tb testing.TB, dir, kind string) bool {
+	tb.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, kind))
+	must(tb, err)
+	hit := false
+	for _, name := range files {
+		content, err := os.ReadFile(name)
+		must(tb, err)
+		if len(content) == 0 {
+			continue
+		}
+		copy(content[len(content)/3:], bytes.Repeat([]byte{0xa5}, max(len(content)/3, 1)))
+		must(tb, os.WriteFile(name, content, 0o600))
+		hit = true
+	}
+	tb.Logf("%d files %s", len(files), kind)
+	return hit
+}
+
+// serveOrRead starts a node on damaged files. Either it refuses to start, or
+// what reads the damage fails; both in plain words, which it returns.
+func serveOrRead(tb testing.TB, n *node) string {
+	tb.Helper()
+	bad := newNode(tb, n.name, n.url, n.args...)
+	bad.dir = n.dir
+	bad.launch()
+	ready := false
+	await(tb, patience, "the damage is found", func() error {
+		if !bad.proc.running() {
+			return nil
+		}
+		s, err := bad.tryStatus()
+		ready = err == nil && s.Ready
+		if !ready {
+			return fmt.Errorf("neither ready nor ended: %w", err)
+		}
+		return nil
+	})
+	if !ready {
+		if bad.proc.code != exitFailed {
+			tb.Errorf("exit code %d", bad.proc.code)
+		}
+		plainLine(tb, lastLine(bad.log.String()), bad.dir)
+		return bad.log.String()
+	}
+	r := bad.cli("export")
+	if r.code != exitFailed {
+		tb.Errorf("an export of damaged rows went well: %v", result{args: r.args, code: r.code, stderr: r.stderr})
+	}
+	plainLine(tb, r.stderr)
+	bad.crash()
+	return bad.log.String() + r.stderr
+}
+
+func lastLine(text string) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	return lines[len(lines)-1]
+}
+
+func TestFullDisk(t *testing.T) {
+	disk := smallDisk(t, 160)
+	a := embeddedNode(t, "a")
+	b := newNode(t, "b", a.url, "--server", a.url)
+	b.dir = filepath.Join(disk, "b")
+	b.start()
+	l := newLedger(t)
+	w := startWriter(t, b, l, 100)
+	awaitAcks(t, w, 100)
+
+	// Somebody else fills the disk.
+	filler := filepath.Join(disk, "filler")
+	fill(t, filler)
+	awaitFailures(t, w)
+	w.stop()
+	b.cli("put", "k", "v").refused(t, exitFailed, "disk")
+	if _, err := b.tryStatus(); err != nil {
+		t.Errorf("a node on a full disk does not say how it is: %v", err)
+	}
+	b.cli("export").ok(t)
+	a.put("meanwhile", "x")
+	second := newNode(t, "c", a.url, "--server", a.url)
+	second.dir = filepath.Join(disk, "c")
+	second.launch()
+	await(t, patience, "a start on a full disk is refused or read-only", func() error {
+		if !second.proc.running() {
+			return nil
+		}
+		s, err := second.tryStatus()
+		if err == nil && s.Ready {
+			err = fmt.Errorf("it takes writes: %+v", s)
+		}
+		return err
+	})
+	second.crash()
+	noTrace(t, second.log.String())
+
+	must(t, os.Remove(filler))
+	b.stop()
+	b.start()
+	b.put("space", "is back")
+	converged(t, patience, a, b)
+	l.check(t, a, b)
+}
+
+// smallDisk mounts a file system of so many MiB.
+func smallDisk(tb testing.TB, mib int) string {
+	tb.Helper()
+	dir := tb.TempDir()
+	out, err := exec.Command("mount", "-t", "tmpfs", "-o", fmt.Sprintf("size=%dm", mib), "tmpfs", dir).CombinedOutput()
+	if err != nil {
+		tb.Skipf("a small disk cannot be mounted here: %v: %s", err, out)
+	}
+	tb.Cleanup(func() {
+		if out, err := exec.Command("umount", dir).CombinedOutput(); err != nil {
+			tb.Errorf("umount %s: %v: %s", dir, err, out)
+		}
+	})
+	return dir
+}
+
+// fill writes until there is no byte left.
+func fill(tb testing.TB, path string) {
+	tb.Helper()
+	file, err := os.Create(path)
+	must(tb, err)
+	defer file.Close() //nolint:errcheck // it is full
+	for block := make([]byte, 1<<20); len(block) > 0; {
+		if _, err := file.Write(block); err != nil {
+			block = block[:len(block)/2]
+		}
+	}
+}
+
+func TestYoungerTwinIsFenced(t *testing.T) {
+	t.Parallel()
+	hub := startBroker(t)
+	older := connectedNode(t, "twin", hub.url())
+	other := connectedNode(t, "other", hub.url())
+	events := listen(t, hub.url(), "replicator.*.event.>")
+
+	// The younger has a broker of its own, so that it can be spoken to alone.
+	cable := startProxy(t, hub.leafAddress())
+	younger := embeddedNode(t, "twin", "--join", "nats-leaf://"+cable.address())
+	for _, n := range []*node{older, younger} {
+		await(t, patience, "the double is reported", func() error {
+			if !strings.Contains(n.log.String(), "duplicate") {
+				return fmt.Errorf("not in the log at %s", n.url)
+			}
+			return nil
+		})
+	}
+	await(t, patience, "an event is published", func() error {
+		if len(events.on("replicator._fleet.event.duplicate.twin")) == 0 {
+			return fmt.Errorf("events heard: %v", events.subjects())
+		}
+		return nil
+	})
+	await(t, patience, "the younger is fenced", func() error {
+		if !strings.Contains(younger.log.String(), "fenced") {
+			return fmt.Errorf("log: %s", younger.log.tail(5))
+		}
+		return nil
+	})
+	cable.cut()
+	await(t, patience, "the younger refuses writes", func() error {
+		r := younger.cli("put", "k", "from the younger")
+		if r.code != exitFailed || !strings.Contains(r.stderr, "rename") {
+			return fmt.Errorf("%v", r)
+		}
+		plainLine(t, r.stderr, "twin")
+		return nil
+	})
+	older.put("k", "from the older")
+
+	younger.stop()
+	replicator(t, "rename", "renamed", "--data", younger.dir).ok(t)
+	younger.name = "renamed"
+	cable.heal()
+	younger.start()
+	younger.put("k2", "from the renamed")
+	converged(t, soon, older, other, younger)
+	older.want("k2", "from the renamed")
+	younger.want("k", "from the older")
+}

@@ -1,0 +1,167 @@
+package oplog_test
+
+import (
+	"bytes"
+	"math"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"replicator/oplog"
+)
+
+// anEntry returns an entry with every field set.
+func anEntry() oplog.Entry {
+	return oplog.Entry{
+		Key: []byte("key"), Value: []byte("value"), Expiry: 1_900_000_000_000,
+		Stamp: oplog.Stamp{HLC: 1000, Origin: oplog.Origin{Node: "paris", Epoch: 7}, Seq: 9},
+		Prev:  oplog.Stamp{HLC: 999, Origin: oplog.Origin{Node: "rome", Epoch: 8}, Seq: 3},
+
+		BatchBack: 2, BatchAhead: 1,
+	}
+}
+
+func TestEntryCheck(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*oplog.Entry)
+		ok     bool
+	}{
+		"as it is":                 {func(*oplog.Entry) {}, true},
+		"empty value":              {func(e *oplog.Entry) { e.Value = nil }, true},
+		"tombstone":                {func(e *oplog.Entry) { e.Tombstone, e.Value = true, nil }, true},
+		"tombstone, empty value":   {func(e *oplog.Entry) { e.Tombstone, e.Value = true, []byte{} }, true},
+		"tombstone with a value":   {func(e *oplog.Entry) { e.Tombstone = true }, false},
+		"no key":                   {func(e *oplog.Entry) { e.Key = nil }, false},
+		"longest key":              {func(e *oplog.Entry) { e.Key = make([]byte, oplog.MaxKey) }, true},
+		"longer key":               {func(e *oplog.Entry) { e.Key = make([]byte, oplog.MaxKey+1) }, false},
+		"longest value":            {func(e *oplog.Entry) { e.Value = make([]byte, oplog.MaxValue) }, true},
+		"longer value":             {func(e *oplog.Entry) { e.Value = make([]byte, oplog.MaxValue+1) }, false},
+		"no timestamp":             {func(e *oplog.Entry) { e.Stamp.HLC, e.Prev = 0, oplog.Stamp{} }, false},
+		"no node":                  {func(e *oplog.Entry) { e.Stamp.Origin.Node = "" }, false},
+		"bad node":                 {func(e *oplog.Entry) { e.Stamp.Origin.Node = "a.b" }, false},
+		"no epoch":                 {func(e *oplog.Entry) { e.Stamp.Origin.Epoch = 0 }, false},
+		"no seq":                   {func(e *oplog.Entry) { e.Stamp.Seq, e.BatchBack = 0, 0 }, false},
+		"replaces nothing":         {func(e *oplog.Entry) { e.Prev = oplog.Stamp{} }, true},
+		"replaces itself":          {func(e *oplog.Entry) { e.Prev = e.Stamp }, false},
+		"replaces a later row":     {func(e *oplog.Entry) { e.Prev.HLC = 1001 }, false},
+		"replaces a bad node":      {func(e *oplog.Entry) { e.Prev.Origin.Node = "a.b" }, false},
+		"replaces half a stamp":    {func(e *oplog.Entry) { e.Prev.Seq = 0 }, false},
+		"negative expiry":          {func(e *oplog.Entry) { e.Expiry = -1 }, false},
+		"latest expiry":            {func(e *oplog.Entry) { e.Expiry = math.MaxInt64 }, true},
+		"batch from the first seq": {func(e *oplog.Entry) { e.BatchBack = 8 }, true},
+		"batch before the first":   {func(e *oplog.Entry) { e.BatchBack = 9 }, false},
+		"batch past the last":      {func(e *oplog.Entry) { e.Stamp.Seq = math.MaxUint64 }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := anEntry()
+			c.change(&e)
+			if err := e.Check(); (err == nil) != c.ok {
+				t.Errorf("Check() = %v, want ok %v", err, c.ok)
+			}
+		})
+	}
+}
+
+func TestEntryHashChangesWithEachField(t *testing.T) {
+	e := anEntry()
+	seen := map[uint64]string{e.Hash(): "nothing"}
+	for name, change := range map[string]func(*oplog.Entry){
+		"key":         func(e *oplog.Entry) { e.Key = []byte("kex") },
+		"longer key":  func(e *oplog.Entry) { e.Key = []byte("key\x00") },
+		"value":       func(e *oplog.Entry) { e.Value = []byte("valux") },
+		"no value":    func(e *oplog.Entry) { e.Value = nil },
+		"hlc":         func(e *oplog.Entry) { e.Stamp.HLC++ },
+		"node":        func(e *oplog.Entry) { e.Stamp.Origin.Node = "parit" },
+		"longer node": func(e *oplog.Entry) { e.Stamp.Origin.Node = "paris-" },
+		"epoch":       func(e *oplog.Entry) { e.Stamp.Origin.Epoch++ },
+		"seq":         func(e *oplog.Entry) { e.Stamp.Seq++ },
+		"tombstone":   func(e *oplog.Entry) { e.Tombstone = true },
+		"expiry":      func(e *oplog.Entry) { e.Expiry++ },
+		"boundary":    func(e *oplog.Entry) { e.Key, e.Value = []byte("ke"), []byte("yvalue") },
+	} {
+		f := anEntry()
+		change(&f)
+		if other, ok := seen[f.Hash()]; ok {
+			t.Errorf("a change of %s hashes like a change of %s", name, other)
+		}
+		seen[f.Hash()] = name
+	}
+}
+
+// What the entry replaced and what was written beside it are history, not row:
+// a donor that collected them has the same row.
+func TestEntryHashLeavesOutHistory(t *testing.T) {
+	e, f := anEntry(), anEntry()
+	f.Prev, f.BatchBack, f.BatchAhead = oplog.Stamp{}, 0, 0
+	if e.Hash() != f.Hash() {
+		t.Error("history shows in the hash")
+	}
+}
+
+// The hash is stored and compared between versions: it must not change.
+func TestEntryHashIsReleased(t *testing.T) {
+	e := anEntry()
+	if got, want := e.Hash(), uint64(0x9057a90613638e5d); got != want {
+		t.Errorf("hash of the entry is %#x, was released as %#x", got, want)
+	}
+	if got := oplog.HashPart([]byte("key")); got != 820 {
+		t.Errorf("part of the key is %d, was released as 820", got)
+	}
+	h := oplog.HashClock(oplog.Clock{{Node: "paris", Epoch: 7}: 9})
+	if got, want := h.Sum, uint64(0x03e59408b6e56c5f); got != want {
+		t.Errorf("hash of the clock is %#x, was released as %#x", got, want)
+	}
+}
+
+func TestHashPartIsInRange(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		if p := oplog.HashPart(genBytes.Draw(t, "key")); p < 0 || p >= oplog.HashParts {
+			t.Fatalf("part %d", p)
+		}
+	})
+}
+
+func TestEntryIsHiddenFromItsExpiry(t *testing.T) {
+	at := time.UnixMilli(5000)
+	for name, c := range map[string]struct {
+		e    oplog.Entry
+		live bool
+	}{
+		"for ever":            {oplog.Entry{}, true},
+		"later":               {oplog.Entry{Expiry: 5001}, true},
+		"now":                 {oplog.Entry{Expiry: 5000}, false},
+		"before":              {oplog.Entry{Expiry: 1}, false},
+		"tombstone":           {oplog.Entry{Tombstone: true}, false},
+		"expired tombstone":   {oplog.Entry{Tombstone: true, Expiry: 1}, false},
+		"tombstone with time": {oplog.Entry{Tombstone: true, Expiry: 6000}, false},
+	} {
+		if got := c.e.Live(at); got != c.live {
+			t.Errorf("%s: Live = %v, want %v", name, got, c.live)
+		}
+	}
+}
+
+// Size is what batches are cut by, so it must not promise less than msgpack takes.
+func TestEntrySizeIsAnUpperBoundInMsgpack(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		e := genEntry.Draw(t, "entry")
+		if rapid.Bool().Draw(t, "long") {
+			e.Key, e.Value = bytes.Repeat(e.Key, 20), bytes.Repeat(e.Value, 2000)
+		}
+		page := func(list ...oplog.Entry) int {
+			body, err := oplog.Encode(oplog.Msgpack, &oplog.Page{Number: 1, Entries: list})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return len(body)
+		}
+		if got := page(e) - page(); got > e.Size()+slack {
+			t.Fatalf("entry takes %d bytes, Size says %d", got, e.Size())
+		}
+	})
+}
+
+// slack is by how much numbers of 64 bits in every field may exceed Size: two
+// stamps of four, expiry and batch.
+const slack = 32
