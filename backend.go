@@ -135,7 +135,7 @@ func (n serviceBackend) Verify(_ context.Context, bucket string) ([]api.BucketDi
 		if !ok {
 			return nil, apiError(fmt.Errorf("%w: %s", ErrNoBucket, name))
 		}
-		clock, d := b.DurableClock(), b.Durable()
+		d, clock := b.DurableState()
 		list = append(list, api.BucketDigest{
 			Bucket: name, Clock: clockText(clock), Ahead: api.Hex(d.Ahead), Hash: api.Hex(d.Sum),
 			Keys: b.Keys(), Pure: d.Ahead == 0,

@@ -152,9 +152,18 @@ func (n *Node) deliver(m bus.Message) {
 		return
 	}
 	if hb, ok := decoded.(*oplog.Heartbeat); ok && hb.From.Node == m.From {
-		n.bus.SetPeerLimit(m.From, int64(min(hb.From.MaxPayload, 1<<40)))
+		n.notePeerLimit(hb)
 	}
 	n.feed(syncer.Heard{From: m.From, Bucket: m.Bucket, Reply: m.Reply, Message: decoded, Size: len(m.Body)})
+}
+
+// notePeerLimit keeps messages below what a peer's server takes in one.
+func (n *Node) notePeerLimit(hb *oplog.Heartbeat) {
+	if hb.Stopping {
+		n.bus.ForgetPeer(hb.From.Node)
+		return
+	}
+	n.bus.SetPeerLimit(hb.From.Node, int64(min(hb.From.MaxPayload, 1<<40)))
 }
 
 // notice takes what the bus tells of the connection.

@@ -55,6 +55,9 @@ type group struct {
 const (
 	// groupOps is the most operations of a commit group.
 	groupOps = 4096
+	// unsyncedGroups is how many groups may be answered and not yet synced with
+	// DurabilityInterval; then writers wait for the disk after all.
+	unsyncedGroups = 256
 	// groupShare is which part of a live message a group may fill: what an
 	// entry takes on the wire is an estimate.
 	groupShare = 0.9
@@ -112,14 +115,13 @@ func (l *loop) runCommits() error {
 	finish := l.finish
 	var follower sync.WaitGroup
 	if l.node.cfg.Durability == DurabilityInterval {
-		groups := newQueue[group]()
+		groups := make(chan group, unsyncedGroups)
 		finish = func(g group) {
 			l.answer(g, nil)
-			groups.put(g)
+			groups <- g
 		}
-		quit := make(chan struct{})
-		follower.Go(func() { l.follow(groups, quit) })
-		defer func() { close(quit); follower.Wait() }()
+		follower.Go(func() { l.follow(groups) })
+		defer func() { close(groups); follower.Wait() }()
 	}
 	for {
 		select {
@@ -202,21 +204,13 @@ func (l *loop) finish(g group) {
 
 // follow is finish for writes that were answered before their fsync: one fsync
 // after the other while anything is unsynced.
-func (l *loop) follow(groups *queue[group], quit chan struct{}) {
-	for {
-		stopping := false
-		select {
-		case <-groups.wake:
-		case <-quit:
-			stopping = true
+func (l *loop) follow(groups <-chan group) {
+	for g := range groups {
+		list := []group{g}
+		for waiting := len(groups); waiting > 0; waiting-- {
+			list = append(list, <-groups)
 		}
-		list := groups.take()
-		if len(list) > 0 {
-			l.publishSynced(list)
-		}
-		if stopping && len(list) == 0 {
-			return
-		}
+		l.publishSynced(list)
 	}
 }
 

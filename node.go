@@ -149,10 +149,9 @@ func (n *Node) Name() string { return n.self.Node }
 // Version returns what the node says of itself to others.
 func (n *Node) Version() string { return n.cfg.Version }
 
-// Ready reports whether the node takes writes.
-func (n *Node) Ready() bool {
-	return n.fence.Load() == nil && n.store.Failed() == nil && n.ctx.Err() == nil
-}
+// Ready reports whether the node serves requests. A node that is fenced, or whose
+// disk is full, still answers reads: Status tells why it refuses writes.
+func (n *Node) Ready() bool { return n.ctx.Err() == nil }
 
 // Bucket returns a bucket that this node holds, or ErrNoBucket.
 func (n *Node) Bucket(name string) (*Bucket, error) {

@@ -43,12 +43,23 @@ func TestReadmeTour(t *testing.T) {
 
 	// What the tour left on disk is equal too.
 	a := newNode(t, "a", "nats://"+address, "--listen", address)
-	a.dir = filepath.Join(sh.dir, "replicator-data")
 	b := newNode(t, "b", a.url, "--server", a.url)
-	b.dir = filepath.Join(sh.dir, "replicator-data-b")
-	a.start()
-	b.start()
+	for _, n := range []*node{a, b} {
+		n.dir = filepath.Join(sh.dir, folderOf(steps, n.name))
+		n.start()
+	}
 	converged(t, soon, a, b)
+}
+
+// folderOf is where the tour has a node keep its data.
+func folderOf(steps []step, name string) string {
+	for _, s := range steps {
+		node, data := nodeFlag.FindStringSubmatch(s.typed), dataFlag.FindStringSubmatch(s.typed)
+		if node != nil && node[1] == name && data != nil {
+			return data[1]
+		}
+	}
+	return "replicator-data"
 }
 
 // A step is a line that is typed and what is shown after it.
@@ -78,6 +89,7 @@ func consoleSteps(text string) (steps []step) {
 
 var (
 	nodeFlag  = regexp.MustCompile(`--node[ =](\S+)`)
+	dataFlag  = regexp.MustCompile(`--data[ =](\S+)`)
 	onlyReads = regexp.MustCompile(`^replicator (get|ls|verify|status|export)\b`)
 )
 
@@ -129,7 +141,9 @@ func startShell(tb testing.TB) *shell {
 	}
 	sh := &shell{dir: tb.TempDir()}
 	cmd := exec.Command(bash, "--norc")
-	path := filepath.Dir(program(tb)) + string(os.PathListSeparator) + os.Getenv("PATH")
+	bin := tb.TempDir()
+	must(tb, os.Symlink(program(tb), filepath.Join(bin, "replicator")))
+	path := bin + string(os.PathListSeparator) + os.Getenv("PATH")
 	cmd.Dir, cmd.Env = sh.dir, cleanEnv("PATH="+path)
 	sh.in, err = cmd.StdinPipe()
 	must(tb, err)

@@ -122,8 +122,8 @@ func TestUnreadableFolder(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("the rest needs root, to be somebody else")
 	}
-	dir := filepath.Join(t.TempDir(), "roots")
-	must(t, os.Mkdir(dir, 0o700))
+	dir, err := os.MkdirTemp(scratch, "roots-") // readable by nobody else
+	must(t, err)
 	cmd := exec.Command(program(t), "serve", "--node", "n", "--data", dir, "--listen", freeAddress(t))
 	cmd.Dir, cmd.Env = "/", cleanEnv()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}

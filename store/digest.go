@@ -71,6 +71,13 @@ func (b *Bucket) DurableSeq() oplog.Seq {
 	return b.durable.digest.Own
 }
 
+// DurableState returns Durable and DurableClock of the same moment.
+func (b *Bucket) DurableState() (oplog.Digest, oplog.Clock) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.durable.digest, b.durable.clock.Clone()
+}
+
 // DurableClock returns a copy of the clock that belongs to Durable.
 func (b *Bucket) DurableClock() oplog.Clock {
 	b.mu.Lock()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -18,21 +19,23 @@ import (
 	"replicator/store"
 )
 
-// A faulty file system fails the writes to files with one of the suffixes,
-// while on.
-func faulty(fs vfs.FS, on *atomic.Bool, suffixes ...string) vfs.FS {
+// faulty fails, while on, the writing operations on files that the test picks.
+func faulty(fs vfs.FS, on *atomic.Bool, pick func(op errorfs.Op) bool) vfs.FS {
 	return errorfs.Wrap(fs, errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if !on.Load() || op.Kind.ReadOrWrite() != errorfs.OpIsWrite {
-			return nil
-		}
-		for _, s := range suffixes {
-			if strings.HasSuffix(op.Path, s) || s == "MANIFEST" && strings.Contains(op.Path, s) {
-				return syscall.ENOSPC
-			}
+		if on.Load() && op.Kind.ReadOrWrite() == errorfs.OpIsWrite && pick(op) {
+			return syscall.ENOSPC
 		}
 		return nil
 	}))
 }
+
+func files(suffix string, kinds ...errorfs.OpKind) func(errorfs.Op) bool {
+	return func(op errorfs.Op) bool {
+		return strings.HasSuffix(op.Path, suffix) && (len(kinds) == 0 || slices.Contains(kinds, op.Kind))
+	}
+}
+
+func manifest(op errorfs.Op) bool { return strings.Contains(op.Path, "MANIFEST") }
 
 func openFaulty(t *testing.T, fs vfs.FS, failed chan error) (*store.Store, *store.Bucket) {
 	t.Helper()
@@ -47,16 +50,23 @@ func openFaulty(t *testing.T, fs vfs.FS, failed chan error) (*store.Store, *stor
 	return s, join(t, s, "b")
 }
 
-// TestFailingDiskMakesTheStoreReadOnly fails the WAL under a sync, under a
-// commit that has to change to a new WAL, and the manifest under a flush.
+// TestFailingDiskMakesTheStoreReadOnly fails the WAL under a sync and under a
+// commit that has to change to a new WAL, where an error that reached Pebble
+// would end the process, and the manifest under a flush.
 func TestFailingDiskMakesTheStoreReadOnly(t *testing.T) {
-	for name, suffix := range map[string]string{"wal": ".log", "manifest": "MANIFEST"} {
+	for name, pick := range map[string]func(errorfs.Op) bool{
+		"wal":        files(".log"),
+		"wal sync":   files(".log", errorfs.OpFileSync, errorfs.OpFileSyncData, errorfs.OpFileSyncTo),
+		"wal create": files(".log", errorfs.OpCreate, errorfs.OpReuseForWrite),
+		"folder":     files("db", errorfs.OpFileSync),
+		"manifest":   manifest,
+	} {
 		for _, syncing := range []bool{true, false} {
 			t.Run(fmt.Sprint(name, " sync ", syncing), func(t *testing.T) {
 				mem := vfs.NewCrashableMem()
 				var on atomic.Bool
 				failed := make(chan error, 10)
-				s, b := openFaulty(t, faulty(mem, &on, suffix), failed)
+				s, b := openFaulty(t, faulty(mem, &on, pick), failed)
 				write(t, b, noon, put("before", "1"))
 				if err := s.Sync(); err != nil {
 					t.Fatal(err)
@@ -71,7 +81,7 @@ func TestFailingDiskMakesTheStoreReadOnly(t *testing.T) {
 					}
 				}
 				var ro *store.ReadOnlyError
-				if !errors.As(err, &ro) || !errors.Is(s.Failed(), syscall.ENOSPC) && name == "wal" {
+				if !errors.As(err, &ro) || !errors.Is(s.Failed(), syscall.ENOSPC) && name != "manifest" {
 					t.Fatal(err, s.Failed())
 				}
 				on.Store(false)
@@ -110,7 +120,7 @@ func TestFailingDiskMakesTheStoreReadOnly(t *testing.T) {
 // TestFlushThatFailsForAWhile sees the disk full for tables, then free again.
 func TestFlushThatFailsForAWhile(t *testing.T) {
 	var on atomic.Bool
-	s, b := openFaulty(t, faulty(vfs.NewMem(), &on, ".sst"), make(chan error, 10))
+	s, b := openFaulty(t, faulty(vfs.NewMem(), &on, files(".sst")), make(chan error, 10))
 	on.Store(true)
 	time.AfterFunc(time.Second, func() { on.Store(false) })
 	large := strings.Repeat("x", 4<<10)

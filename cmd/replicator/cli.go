@@ -38,7 +38,7 @@ type globals struct {
 
 // bucketFlag is for commands that speak of one bucket.
 type bucketFlag struct {
-	Bucket string `short:"b" default:"default" env:"REPLICATOR_BUCKET" help:"Bucket (${default})."`
+	Bucket string `short:"b" default:"default" env:"REPLICATOR_BUCKET" help:"Bucket."`
 }
 
 // scopeFlag is for commands that speak of all buckets, or one.

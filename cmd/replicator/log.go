@@ -9,8 +9,8 @@ import (
 
 // logFlags say what a node logs, on standard error.
 type logFlags struct {
-	LogLevel  string `enum:"debug,info,warn,error" default:"info" env:"REPLICATOR_LOG_LEVEL" help:"What to log: ${enum} (${default})."`
-	LogFormat string `enum:"text,json" default:"text" env:"REPLICATOR_LOG_FORMAT" help:"How: ${enum} (${default})."`
+	LogLevel  string `enum:"debug,info,warn,error" default:"info" env:"REPLICATOR_LOG_LEVEL" help:"What to log: ${enum}."`
+	LogFormat string `enum:"text,json" default:"text" env:"REPLICATOR_LOG_FORMAT" help:"How: ${enum}."`
 }
 
 // logger returns the log and the writer that holds it back.

@@ -79,7 +79,7 @@ func plainLine(text string) string {
 func explain(err error, flags *globals) string {
 	where := flags.where()
 	if none, ok := errors.AsType[*api.NoNodeError](err); ok {
-		return fmt.Sprintf("%s: no such node runs at %s; start one with: replicator serve --server %s", none, where, where)
+		return fmt.Sprintf("%s at %s; start one with: replicator serve --server %s", none, where, where)
 	}
 	if e, ok := errors.AsType[*api.Error](err); ok {
 		return explainCode(err, e)

@@ -35,8 +35,8 @@ type serveCmd struct {
 	Join       []string `placeholder:"URL" env:"REPLICATOR_JOIN" help:"Hub the embedded NATS server is a leaf of, as nats-leaf://hub:7422."`
 	NatsConfig string   `placeholder:"FILE" env:"REPLICATOR_NATS_CONFIG" help:"Native nats-server configuration for the embedded server. SIGHUP reads it again."`
 	Bucket     []string `short:"b" env:"REPLICATOR_BUCKETS" setting:"buckets" help:"Hold only these buckets. Default: every bucket heard of."`
-	Codec      string   `enum:"msgpack,json" default:"msgpack" env:"REPLICATOR_CODEC" help:"How this node writes messages: ${enum} (${default}). It reads both."`
-	Durability string   `enum:"sync,interval" default:"sync" env:"REPLICATOR_DURABILITY" help:"When a write is answered: ${enum} (${default}). After its fsync, or at once."`
+	Codec      string   `enum:"msgpack,json" default:"msgpack" env:"REPLICATOR_CODEC" help:"How this node writes messages: ${enum}. It reads both."`
+	Durability string   `enum:"sync,interval" default:"sync" env:"REPLICATOR_DURABILITY" help:"When a write is answered: ${enum}. After its fsync, or at once."`
 }
 
 // Help implements kong.HelpProvider.
@@ -253,34 +253,47 @@ func (s *serving) stop() error {
 
 // explain adds the remedy to what keeps a node from starting.
 func (c *serveCmd) explain(err error, flags *globals) error {
-	listen, busy := errors.AsType[*embedded.ListenError](err)
+	listen, refused := errors.AsType[*embedded.ListenError](err)
 	switch {
-	case busy && errors.Is(err, syscall.EADDRINUSE) && listen.For == "clients":
-		return fmt.Errorf("%s is in use; if a master has it, run a second one on this host with: %s", listen.Addr, c.second(listen.Addr))
-	case busy:
+	case refused && errors.Is(err, syscall.EADDRINUSE) && listen.For == "clients":
+		return fmt.Errorf("%s is in use; if a master has it, run a second one on this host with: %s",
+			listen.Addr, c.second(urlOf(listen.Addr), cmp.Or(c.Node, "b")))
+	case refused:
 		return fmt.Errorf("%w; choose another address", err)
 	case errors.Is(err, embedded.ErrServerName):
-		return fmt.Errorf("%w; take the file's server_name out, or say --node %s", err, "as the file does")
+		return fmt.Errorf("%w; give the node that name with --node, or take it out of the file", err)
 	case strings.Contains(err.Error(), "is in use by"):
-		return fmt.Errorf("%w; a second master on this host: %s", err, c.second(cmp.Or(c.Listen, embedded.DefaultListen)))
+		server := nats.DefaultURL
+		if flags.outbound() {
+			server = flags.where()
+		}
+		return fmt.Errorf("%w; a second master on this host: %s", err, c.second(server, otherThan(c.Node)))
 	case strings.Contains(err.Error(), "belongs to node"):
 		return fmt.Errorf("%w; replicator rename gives the stopped node another name", err)
-	case flags.outbound() || errors.Is(err, errSignal):
-		return err
 	}
 	return err
 }
 
-// second is the command for a second master on this host, next to the one that
-// listens.
-func (c *serveCmd) second(listen string) string {
+// second is the command for a second master on this host.
+func (c *serveCmd) second(server, node string) string {
+	return fmt.Sprintf("replicator serve --server %s --node %s --data ./replicator-data-%s", server, node, node)
+}
+
+// urlOf is where clients on this host reach a server that listens there.
+func urlOf(listen string) string {
 	host, port, err := net.SplitHostPort(listen)
 	if err != nil {
-		return "replicator serve --server URL --node b --data ./replicator-data-b"
+		return nats.DefaultURL
 	}
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
 		host = "127.0.0.1"
 	}
-	node := cmp.Or(c.Node, "b")
-	return fmt.Sprintf("replicator serve --server nats://%s --node %s --data ./replicator-data-%s", net.JoinHostPort(host, port), node, node)
+	return "nats://" + net.JoinHostPort(host, port)
+}
+
+func otherThan(node string) string {
+	if node == "b" {
+		return "c"
+	}
+	return "b"
 }

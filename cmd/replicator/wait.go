@@ -68,20 +68,18 @@ func (c *waitCmd) Run(a *app) error {
 // poll looks until nothing is missing, and returns what was when ctx ended.
 func (c *waitCmd) poll(ctx context.Context, a *app, bucket string) error {
 	var client *api.Client
+	done := func() {}
+	defer func() { done() }()
 	tick := time.NewTicker(waitPause)
 	defer tick.Stop()
 	for {
-		missing := func() error {
-			if client == nil {
-				cl, done, err := a.client(c.Node)
-				if err != nil {
-					return err
-				}
-				client = cl
-				context.AfterFunc(ctx, done)
-			}
-			return c.look(ctx, client, bucket, a.flags.Prefix)
-		}()
+		var missing error
+		if client == nil {
+			client, done, missing = a.tryClient(c.Node)
+		}
+		if missing == nil {
+			missing = c.look(ctx, client, bucket, a.flags.Prefix)
+		}
 		if missing == nil {
 			return nil
 		}
@@ -91,6 +89,15 @@ func (c *waitCmd) poll(ctx context.Context, a *app, bucket string) error {
 		case <-tick.C:
 		}
 	}
+}
+
+// tryClient is client for who tries again: what ends it can always be called.
+func (a *app) tryClient(node string) (*api.Client, func(), error) {
+	client, done, err := a.client(node)
+	if err != nil {
+		return nil, func() {}, err
+	}
+	return client, done, nil
 }
 
 func (c *waitCmd) look(ctx context.Context, client *api.Client, bucket, prefix string) error {

@@ -1,0 +1,211 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/alecthomas/kong"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// A buffer may be read while somebody writes.
+type buffer struct {
+	mu  sync.Mutex // guards buf
+	buf bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+// alone shuts out what the host says about NATS.
+func alone(t *testing.T) {
+	t.Helper()
+	for _, pair := range os.Environ() {
+		name, _, _ := strings.Cut(pair, "=")
+		if strings.HasPrefix(name, "NATS_") || strings.HasPrefix(name, "REPLICATOR_") {
+			t.Setenv(name, "") // so that it comes back
+			if err := os.Unsetenv(name); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
+}
+
+type outcome struct {
+	out, err string
+	code     int
+}
+
+func replicatorIn(t *testing.T, stdin string, args ...string) outcome {
+	t.Helper()
+	var out, complaint buffer
+	code := run(t.Context(), args, stdio{strings.NewReader(stdin), &out, &complaint})
+	return outcome{out.String(), complaint.String(), code}
+}
+
+func TestUsageErrorsAreOneLine(t *testing.T) {
+	alone(t)
+	for _, tt := range []struct {
+		args string
+		want string
+	}{
+		{"frobnicate", `unexpected argument frobnicate; see replicator --help`},
+		{"put key", `expected "<value>"; see replicator put --help`},
+		{"get --frob key", `unknown flag --frob; see replicator get --help`},
+		{"sync", "nodes sync by themselves; sync --once does it now and says when it is done"},
+		{"wait", "say what to wait for: --in-sync, --ready or --nodes N"},
+		{"serve --node any", `node name "any" is reserved`},
+		{"serve --node a.b", `bad node name "a.b": want 1 to 64 of A-Z a-z 0-9 _ -`},
+		{"serve --bucket _x", `bucket name "_x" is reserved`},
+		{"get k -b apireply", `bucket name "apireply" is reserved`},
+		{"get --key-b64 %%%", `"%%%" is not base64, as --key-b64 wants it`},
+		{"serve --server nats://h --listen :1", "--listen is for the embedded NATS server, which is not started because --server, --context, NATS_URL or NATS_CONTEXT is set"},
+		{"serve --codec xml", `--codec must be one of "msgpack","json" but got "xml"; see replicator serve --help`},
+	} {
+		got := replicatorIn(t, "", strings.Fields(tt.args)...)
+		if got.code != exitUsage || got.err != "replicator: "+tt.want+"\n" {
+			t.Errorf("%s: exit %d, %s", tt.args, got.code, got.err)
+		}
+	}
+	if got := replicatorIn(t, "", "get", ""); got.code != exitUsage || got.err != "replicator: the key is empty\n" {
+		t.Errorf("empty key: %+v", got)
+	}
+}
+
+func TestEveryCommandHasAnExample(t *testing.T) {
+	var c cli
+	parser, err := newParser(&c, nil, stdio{nil, io.Discard, io.Discard})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var leaves []*kong.Node
+	for _, child := range parser.Model.Children {
+		if child.Type == kong.CommandNode {
+			leaves = append(leaves, child)
+		}
+	}
+	if len(leaves) != 15 {
+		t.Errorf("%d commands", len(leaves))
+	}
+	for _, leaf := range leaves {
+		got := replicatorIn(t, "", leaf.Name, "--help")
+		if got.code != exitDone || !strings.Contains(got.out, "Example") || !strings.Contains(got.out, "replicator "+leaf.Name) {
+			t.Errorf("%s --help: exit %d\n%s%s", leaf.Name, got.code, got.out, got.err)
+		}
+	}
+}
+
+func TestUnreachableServerNamesTheRemedy(t *testing.T) {
+	alone(t)
+	address := freeAddress(t)
+	got := replicatorIn(t, "", "get", "k", "--server", "nats://user:secret@"+address)
+	if got.code != exitFailed || strings.Count(got.err, "\n") != 1 || !strings.Contains(got.err, address) ||
+		!strings.Contains(got.err, "replicator serve") || strings.Contains(got.err, "secret") {
+		t.Errorf("exit %d: %s", got.code, got.err)
+	}
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close() //nolint:errcheck // to be taken by another
+	return l.Addr().String()
+}
+
+func TestNodeAndEveryCommand(t *testing.T) {
+	alone(t)
+	dir := t.TempDir()
+	address := freeAddress(t)
+	t.Setenv("NATS_URL", "")
+	if err := os.Unsetenv("NATS_URL"); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	var log buffer
+	ended := make(chan int, 1)
+	serve := []string{"serve", "--node", "a", "--data", filepath.Join(dir, "data"), "--listen", address}
+	go func() { ended <- run(ctx, serve, stdio{nil, &log, &log}) }()
+	defer func() {
+		cancel(errSignal)
+		if code := <-ended; code != exitDone || !strings.Contains(log.String(), "msg=stopped") {
+			t.Errorf("serve: exit %d\n%s", code, log.String())
+		}
+	}()
+
+	do := func(stdin string, args ...string) outcome {
+		return replicatorIn(t, stdin, append(args, "--server", "nats://"+address)...)
+	}
+	for _, step := range []struct {
+		in   string
+		args string
+		out  string // "..." ends what is compared
+		code int
+	}{
+		{"", "wait --ready --timeout 30s", "ready\n", 0},
+		{"", "put colour red", "a/...", 0},
+		{"", "get colour", "red", 0},
+		{"\x00\xff", "put --key-b64 AP8= -", "a/...", 0},
+		{"", "get --key-b64 AP8=", "\x00\xff", 0},
+		{"", "get colour --json", `{"key":"colour","value":"red","origin":"a/...`, 0},
+		{"", "ls", "\"\\x00\\xff\"\ncolour\n", 0},
+		{"", "ls col --json", "{\"key\":\"colour\"}\n", 0},
+		{"", "export", "{\"key_b64\":\"AP8=\",\"value_b64\":\"AP8=\"}\n{\"key\":\"colour\",\"value\":\"red\"}\n", 0},
+		{"", "export col --full", `{"key":"colour","value":"red","origin":"a/...`, 0},
+		{"{\"key\":\"colour\",\"value\":\"red\"}\n", "import -", "nothing to write: 1 keys unchanged\n", 0},
+		{"{\"key\":\"x\",\"value\":\"1\"}\n\nbad\n", "import - --skip-bad", "1 keys written, 0 unchanged, 1 bad lines skipped, in ...", 0},
+		{"bad\n", "import -", "", 1},
+		{"", "del colour", "a/...", 0},
+		{"", "del colour", "", 3},
+		{"", "get colour", "", 3},
+		{"", "put k v -b orders", "", 1},
+		{"", "put k v -b orders --create", "a/...", 0},
+		{"", "verify", "a: equal\nbucket default: equal\n...", 0},
+		{"", "verify -b orders --json", `{"state":"equal","nodes":["a"],...`, 0},
+		{"", "verify -b nope", "", 1},
+		{"", "status", "node a ...", 0},
+		{"", "status --json", `{"node":"a",...`, 0},
+		{"", "sync --once", "in sync\n", 0},
+		{"", "wait --in-sync", "in sync\n", 0},
+		{"", "get k --node nobody", "", 1},
+		{"", "version", "replicator ...", 0},
+	} {
+		got := do(step.in, strings.Fields(step.args)...)
+		want, more := strings.CutSuffix(step.out, "...")
+		if got.code != step.code || !more && got.out != want || !strings.HasPrefix(got.out, want) {
+			t.Errorf("%s: exit %d, printed %q, complained %q", step.args, got.code, got.out, got.err)
+		}
+		if n := strings.Count(got.err, "\n"); (step.code != 0) != (n == 1) && !strings.Contains(step.args, "skip-bad") {
+			t.Errorf("%s: %d lines of complaint: %s", step.args, n, got.err)
+		}
+	}
+	refused := replicatorIn(t, "", "serve", "--data", filepath.Join(dir, "data"), "--listen", freeAddress(t))
+	if refused.code != exitFailed || !strings.Contains(refused.err, "replicator serve --server nats://127.0.0.1:4222 --node b --data ./replicator-data-b\n") {
+		t.Errorf("folder in use: %+v", refused)
+	}
+	refused = replicatorIn(t, "", "serve", "--data", filepath.Join(dir, "b"), "--listen", address)
+	if refused.code != exitFailed || !strings.HasSuffix(refused.err, "replicator serve --server nats://"+address+" --node b --data ./replicator-data-b\n") {
+		t.Errorf("busy port: %+v", refused)
+	}
+}
