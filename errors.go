@@ -2,6 +2,8 @@ package replicator
 
 import (
 	"errors"
+
+	"replicator/store"
 )
 
 // Errors that callers tell apart.
@@ -24,3 +26,21 @@ var (
 type FencedError struct{ Reason string }
 
 func (e *FencedError) Error() string { return "replicator: writes are fenced: " + e.Reason }
+
+// The errors of Open and Rename that callers branch on.
+type (
+	// LockedError reports a folder that another process holds open.
+	LockedError = store.LockedError
+	// NodeNameError reports a name that is not the one in the store; Rename
+	// changes that.
+	NodeNameError = store.NodeNameError
+	// UnreadableError reports a folder that cannot be read as a store.
+	UnreadableError = store.UnreadableError
+	// LimitError reports something larger than a node takes.
+	LimitError = store.LimitError
+	// ReadOnlyError reports a write to a store that takes none, and why.
+	ReadOnlyError = store.ReadOnlyError
+)
+
+// ErrNewerFormat reports a store that a newer version of this program wrote.
+var ErrNewerFormat = store.ErrNewerFormat

@@ -60,8 +60,7 @@ const eventBacklog = 1024
 // Open opens the store in cfg.Dir and joins the fleet. ctx bounds the opening
 // alone; the node runs until Close. NATS need not be reachable: the node reads
 // and writes alone until it is. The errors that callers branch on are
-// *store.LockedError, *store.NodeNameError and store.ErrNewerFormat, re-exported
-// here under the same names.
+// *LockedError, *NodeNameError, *UnreadableError and ErrNewerFormat.
 func Open(ctx context.Context, cfg Config) (*Node, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {

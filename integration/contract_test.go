@@ -124,7 +124,7 @@ func TestVerifyTellsBehind(t *testing.T) {
 	converged(t, patience, a, b)
 	// While a large pull runs b is behind, and verify says so with its own code.
 	p.cable.cut()
-	a.load(made("bulk/", 60000, 200))
+	a.load(made("bulk/", 30000, 200))
 	p.cable.heal()
 	await(t, soon, "verify says behind", func() error {
 		r := replicator(t, "verify", "--server", a.url)

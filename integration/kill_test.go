@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"sync"
+	"os"
 	"testing"
 	"time"
 )
@@ -60,16 +60,18 @@ func TestKilledWriterFinishesImport(t *testing.T) {
 	const keys = 30000
 	records := made("bulk/", keys, 200)
 
-	var importing sync.WaitGroup
-	var cut result
-	importing.Go(func() { cut = a.cliIn(bytes.NewReader(records), "import", "-") })
+	var said logbook
+	cmd := commandOf(t, append([]string{"import", "-"}, a.target()...)...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(records), &said, &said
+	importing := spawn(t, cmd)
 	a.awaitKeys(patience, 2000)
 	a.crash()
-	importing.Wait()
-	if cut.code == exitDone {
+	importing.signal(t, os.Interrupt) // as a person would, who sees it stand still
+	if code := importing.wait(t, 5*time.Second); code == exitDone {
 		t.Fatal("the import was done before the kill: nothing is proved")
 	}
-	noTrace(t, cut.stderr)
+	noTrace(t, said.String())
+	t.Logf("the import said: %s", said.tail(3))
 	a.start()
 	held := a.bucket().Keys
 	converged(t, patience, a, b)

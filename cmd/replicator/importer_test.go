@@ -58,7 +58,7 @@ func (s *shelf) Load(_ context.Context, _ string, body []byte, o api.LoadOptions
 	return res, nil
 }
 
-func (s *shelf) take(t testing.TB, text string, skipBad bool) (tally, []string, error) {
+func (s *shelf) take(t *testing.T, text string, skipBad bool) (tally, []string, error) {
 	t.Helper()
 	if s.values == nil {
 		s.values = map[string]string{}

@@ -50,7 +50,7 @@ func report(w io.Writer, err error, flags *globals) int {
 	if coded && e.Err == nil {
 		return e.Code
 	}
-	fmt.Fprintln(w, "replicator: "+plainLine(explain(err, flags)))
+	_, _ = fmt.Fprintln(w, "replicator: "+plainLine(explain(err, flags)))
 	if coded {
 		return e.Code
 	}

@@ -9,7 +9,6 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 	"time"
 
@@ -262,13 +261,13 @@ func (c *serveCmd) explain(err error, flags *globals) error {
 		return fmt.Errorf("%w; choose another address", err)
 	case errors.Is(err, embedded.ErrServerName):
 		return fmt.Errorf("%w; give the node that name with --node, or take it out of the file", err)
-	case strings.Contains(err.Error(), "is in use by"):
+	case isA[*replicator.LockedError](err):
 		server := nats.DefaultURL
 		if flags.outbound() {
 			server = flags.where()
 		}
 		return fmt.Errorf("%w; a second master on this host: %s", err, c.second(server, otherThan(c.Node)))
-	case strings.Contains(err.Error(), "belongs to node"):
+	case isA[*replicator.NodeNameError](err):
 		return fmt.Errorf("%w; replicator rename gives the stopped node another name", err)
 	}
 	return err
@@ -296,4 +295,10 @@ func otherThan(node string) string {
 		return "c"
 	}
 	return "b"
+}
+
+// isA reports whether err is, or wraps, an E.
+func isA[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
 }

@@ -75,7 +75,7 @@ func writeBucket(w io.Writer, b *api.BucketStatus, now time.Time) {
 	}
 	_, _ = fmt.Fprintf(w, "bucket %s\t%d keys\thash %s\t%s\n", b.Name, b.Keys, b.Hash, state)
 	if p := b.Pull; p != nil {
-		left := (time.Duration(p.ETASeconds * float64(time.Second))).Round(time.Second)
+		left := time.Duration(p.ETASeconds * float64(time.Second)).Round(time.Second)
 		_, _ = fmt.Fprintf(w, "  pull from %s\t%d of %d rows\t%d KiB\t%v left\n", p.Donor, p.Keys, p.Rows, p.Bytes>>10, left)
 	}
 	for _, p := range b.Peers {

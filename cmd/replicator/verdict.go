@@ -22,7 +22,7 @@ var stateNames = [...]string{"equal", "behind", "divergent"}
 func (s state) String() string { return stateNames[s] }
 
 // MarshalText makes the state readable in JSON.
-func (s state) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+func (s state) MarshalText() ([]byte, error) { return []byte(s.String()), nil } //nolint:unparam // encoding's form
 
 func (s state) exitCode() int {
 	return [...]int{exitDone, exitBehind, exitDivergent}[s]
