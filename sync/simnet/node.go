@@ -47,6 +47,9 @@ func newNode(w *World, i int) *Node {
 	if w.rnd.IntN(3) == 0 {
 		n.codec = oplog.JSON
 	}
+	if w.cfg.Codec != "" {
+		n.codec = w.cfg.Codec
+	}
 	if w.cfg.Skew > 0 {
 		n.skew = time.Duration(w.rnd.Int64N(int64(2*w.cfg.Skew))) - w.cfg.Skew
 	}

@@ -3,6 +3,7 @@ package simnet
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"replicator/store"
@@ -129,16 +130,17 @@ func (w *World) op(rnd *rand.Rand) store.Op {
 
 // digests describes where the nodes stand, for a run that does not settle.
 func (w *World) digests() string {
-	text := ""
+	var text strings.Builder
 	for _, bucket := range w.cfg.Buckets {
 		for _, n := range w.nodes {
 			if !n.up {
-				text += fmt.Sprintf("\n  %s is down", n.name)
+				fmt.Fprintf(&text, "\n  %s is down", n.name)
 				continue
 			}
 			b, _ := n.store.Bucket(bucket)
-			text += fmt.Sprintf("\n  %s/%s clock %v ahead %v durable %+v engine %+v", n.name, bucket, b.Clock(), b.Ahead(), b.Durable(), n.engine.Bucket(bucket))
+			fmt.Fprintf(&text, "\n  %s/%s clock %v ahead %v durable %+v engine %+v",
+				n.name, bucket, b.Clock(), b.Ahead(), b.Durable(), n.engine.Bucket(bucket))
 		}
 	}
-	return text
+	return text.String()
 }

@@ -14,6 +14,7 @@ import (
 type Config struct {
 	Nodes    int
 	Buckets  []string
+	Codec    oplog.Codec   // of all nodes; empty for one drawn for each
 	Loss     float64       // of messages that never arrive
 	Double   float64       // of messages that arrive twice
 	Reorder  float64       // of messages that others may overtake
