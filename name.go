@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -22,7 +23,7 @@ func NodeName(dir string) (string, error) {
 			return proposeName(), nil
 		}
 	}
-	kv, err := store.OpenPebble(dir, store.PebbleOptions{})
+	kv, err := store.OpenPebble(dir, store.PebbleOptions{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return "", err
 	}
@@ -46,7 +47,7 @@ func Rename(dir, name string) error {
 	if err := bus.ValidNode(name); err != nil {
 		return err
 	}
-	kv, err := store.OpenPebble(dir, store.PebbleOptions{})
+	kv, err := store.OpenPebble(dir, store.PebbleOptions{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return err
 	}

@@ -10,7 +10,7 @@ import (
 
 const (
 	reconnectFirst = 100 * time.Millisecond
-	reconnectMax   = 10 * time.Second
+	reconnectMax   = 4 * time.Second
 )
 
 // ConnectOptions are how a node should connect: for ever, with jitter so that
@@ -40,7 +40,7 @@ func ConnectOptions(name string, log *slog.Logger) []nats.Option {
 }
 
 // reconnectDelay is exponential with full jitter: any time up to 100ms before
-// the second round of attempts, any time up to 10s from the eighth on.
+// the second round of attempts, any time up to 4s from the seventh on.
 func reconnectDelay(attempts int) time.Duration {
 	limit := reconnectMax
 	if shift := max(attempts, 1) - 1; shift < 7 {

@@ -49,12 +49,12 @@ func (d *Donor) Open(a syncer.OpenSnapshot) syncer.SnapshotOpened {
 		ev.Err = err
 		return ev
 	}
-	if snap.Own > b.DurableSeq() {
-		if err := d.store.Sync(); err != nil {
-			ev.Err = fmt.Errorf("sync before serving: %w", err)
-			_ = snap.Close() // the sync error says more
-			return ev
-		}
+	// Not only if Own is above DurableSeq: the two may be of different epochs.
+	// Where nothing is unsynced, Sync does nothing.
+	if err := d.store.Sync(); err != nil {
+		ev.Err = fmt.Errorf("sync before serving: %w", err)
+		_ = snap.Close() // the sync error says more
+		return ev
 	}
 	d.mu.Lock()
 	d.streams[a.Session] = &stream{snap: snap}
@@ -138,6 +138,13 @@ func (d *Donor) Close(session uint64) error {
 		st.stop()
 	}
 	return st.snap.Close()
+}
+
+// Sessions returns how many snapshots are open.
+func (d *Donor) Sessions() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.streams)
 }
 
 // CloseAll ends every session, at shutdown.

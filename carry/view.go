@@ -11,9 +11,6 @@ type View struct{ Store *store.Store }
 
 var _ syncer.Store = View{}
 
-// Buckets lists the buckets held, in order.
-func (v View) Buckets() []string { return v.Store.Buckets() }
-
 // Durable returns the digest of the bucket's last fsynced state.
 func (v View) Durable(bucket string) oplog.Digest {
 	if b, ok := v.Store.Bucket(bucket); ok {

@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"replicator/oplog"
 )
@@ -106,7 +107,9 @@ type UnreadableError struct {
 }
 
 func (e *UnreadableError) Error() string {
-	return fmt.Sprintf("store: %s cannot be read (%v); restore a backup, or move the folder away and start empty: the data comes back from the peers", e.Dir, e.Cause)
+	// Pebble hangs notes for its own developers on an error, after a semicolon.
+	cause, _, _ := strings.Cut(e.Cause.Error(), "; <")
+	return fmt.Sprintf("store: %s cannot be read (%s); restore a backup, or move the folder away and start empty: the data comes back from the peers", e.Dir, cause)
 }
 
 // Unwrap returns the cause.

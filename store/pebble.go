@@ -61,6 +61,7 @@ func (o *PebbleOptions) setDefaults() {
 // blocks for ever when it cannot flush. Here all three turn into errors: see
 // failure, gate and Commit.
 type pebbleKV struct {
+	dir     string
 	db      *pebble.DB
 	cache   *pebble.Cache
 	lock    io.Closer
@@ -92,6 +93,7 @@ func OpenPebble(dir string, o PebbleOptions) (KV, error) {
 		lock:    lock,
 		log:     o.Logger,
 		cache:   pebble.NewCache(o.CacheBytes),
+		dir:     dir,
 		failure: newFailure(o.Logger, o.OnFailure),
 		handles: make(map[io.Closer]struct{}),
 	}
@@ -140,6 +142,14 @@ func openError(dir string, err error) error {
 	return &UnreadableError{Dir: dir, Cause: err}
 }
 
+// readError gives damaged bytes on the disk the same words as at the start.
+func (kv *pebbleKV) readError(err error) error {
+	if errors.Is(err, pebble.ErrCorruption) {
+		return &UnreadableError{Dir: kv.dir, Cause: err}
+	}
+	return err
+}
+
 // rescue turns a panic of Pebble on the caller's goroutine into an error.
 func (kv *pebbleKV) rescue(err *error) {
 	switch p := recover().(type) {
@@ -180,7 +190,7 @@ func (kv *pebbleKV) get(r pebble.Reader, key []byte) (value []byte, ok bool, err
 		return nil, false, nil
 	}
 	if err != nil {
-		return nil, false, err
+		return nil, false, kv.readError(err)
 	}
 	value = bytes.Clone(v)
 	return value, true, closer.Close()
@@ -199,7 +209,7 @@ func (kv *pebbleKV) iter(r pebble.Reader, lower, upper []byte) (_ Iterator, err 
 	defer kv.rescue(&err)
 	it, err := r.NewIter(&pebble.IterOptions{LowerBound: lower, UpperBound: upper})
 	if err != nil {
-		return nil, err
+		return nil, kv.readError(err)
 	}
 	p := &pebbleIter{kv: kv, it: it}
 	kv.hold(p)

@@ -66,7 +66,7 @@ func (i *pebbleIter) Value() []byte {
 	}
 	v, err := i.it.ValueAndErr()
 	if err != nil {
-		i.err = err
+		i.err = i.kv.readError(err)
 	}
 	return v
 }
@@ -83,7 +83,7 @@ func (i *pebbleIter) Err() error {
 	if i.closed {
 		return nil
 	}
-	return i.it.Error()
+	return i.kv.readError(i.it.Error())
 }
 
 // Close implements Iterator.

@@ -58,7 +58,8 @@ func (e *Engine) tickBucket(b *bucket) {
 		if !e.passed(b.pull.deadline) {
 			return
 		}
-		if b.pull.waitsForStore() {
+		if b.pull.waitsForStore() && b.pull.patience > 0 {
+			b.pull.patience--
 			e.waitForDonor(b.pull)
 			return
 		}

@@ -22,12 +22,12 @@ type Engine struct {
 	fenced   bool
 	peers    map[string]*peer
 	buckets  map[string]*bucket
-	pulls    map[uint64]*pull     // by session
-	hellos   map[uint64]*peer     // by session
-	serves   map[serveKey]*serve  // by who pulls
-	reading  map[uint64]*serve    // by snapshot number
-	doubles  map[oplog.Nonce]bool // instances with our name that were told of
-	joining  map[string]bool      // buckets asked to be joined
+	pulls    map[uint64]*pull      // by session
+	hellos   map[uint64]*peer      // by session
+	serves   map[serveKey]*serve   // by who pulls
+	reading  map[uint64]*serve     // by snapshot number
+	doubles  map[oplog.Nonce]int64 // instances with our name: their wall clock when first heard
+	joining  map[string]time.Time  // buckets asked to be joined, when
 	beat     beat
 	numbers  uint64    // snapshot numbers drawn
 	stalls   int       // sessions served in a row whose pages were never acknowledged
@@ -49,7 +49,7 @@ func New(self oplog.Instance, store Store, o Options) *Engine {
 		peers: map[string]*peer{}, buckets: map[string]*bucket{},
 		pulls: map[uint64]*pull{}, hellos: map[uint64]*peer{},
 		serves: map[serveKey]*serve{}, reading: map[uint64]*serve{},
-		doubles: map[oplog.Nonce]bool{}, joining: map[string]bool{},
+		doubles: map[oplog.Nonce]int64{}, joining: map[string]time.Time{},
 	}
 }
 
@@ -84,6 +84,8 @@ func (e *Engine) handle(ev Event) {
 		e.heard(ev)
 	case Lost:
 		e.greetAll()
+	case Tick:
+		e.wake = time.Time{} // if it came too early, another is asked for
 	case Joined:
 		e.joined(ev.Bucket)
 	case Synced:
@@ -152,8 +154,7 @@ func (e *Engine) tick() {
 
 func (e *Engine) connected() {
 	e.online = true
-	for _, name := range e.store.Buckets() {
-		e.bucket(name)
+	for _, name := range sorted(e.buckets) {
 		e.tell(name)
 	}
 	e.beat.next = e.now
@@ -178,8 +179,8 @@ func (e *Engine) disconnected() {
 }
 
 func (e *Engine) stop() {
+	e.stopping = true // offline too: a connection that comes back changes nothing
 	if e.online {
-		e.stopping = true
 		e.sendBeat()
 	}
 	e.disconnected()
@@ -255,19 +256,26 @@ func (e *Engine) jitter(d time.Duration) time.Duration {
 	return time.Duration(e.rnd.Int64N(int64(d)))
 }
 
-func (e *Engine) holds(bucket string) bool {
-	_, ok := slices.BinarySearch(e.store.Buckets(), bucket)
-	return ok
-}
+// holds reports whether the bucket was joined. One that only lies on the disk,
+// from a time when it was, is not held: nobody would apply its pages.
+func (e *Engine) holds(bucket string) bool { return e.buckets[bucket] != nil }
 
 // meet asks for a bucket somebody spoke of, if this node joins all.
 func (e *Engine) meet(bucket string) {
 	reserved := strings.HasPrefix(bucket, "_") || bucket == "reply" || bucket == "apireply"
-	if !e.opt.JoinAll || reserved || e.joining[bucket] || e.holds(bucket) {
+	if !e.opt.JoinAll || reserved || e.holds(bucket) {
 		return
 	}
-	e.joining[bucket] = true
+	asked, known := e.joining[bucket]
+	if known && e.now.Sub(asked) < joinAgain || !known && len(e.joining) >= oplog.MaxBucket {
+		return
+	}
+	e.joining[bucket] = e.now
 	e.do(JoinBucket{bucket})
 }
+
+// joinAgain is how long a join that brought no Joined is left alone: the disk
+// may have been full.
+const joinAgain = time.Minute
 
 func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

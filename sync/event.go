@@ -32,7 +32,8 @@ type (
 	// Bucket stands for all.
 	Lost struct{ Bucket string }
 
-	// Joined tells that the store now holds the bucket.
+	// Joined tells that the store holds the bucket and carries out what is asked
+	// for it: each bucket is told of once, at the start too.
 	Joined struct{ Bucket string }
 
 	// Synced tells that the durable state of the bucket has moved.

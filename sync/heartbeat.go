@@ -18,6 +18,7 @@ type beat struct {
 const (
 	tellTimes  = 3   // how often a change is told before the round robin has it
 	beatBytes  = 900 // what a heartbeat may take; the protocol's limit is 1 KiB
+	idleBytes  = 450 // what one takes that has no news: a megabyte a day has to do
 	fixedBytes = 180 // a heartbeat without digests
 	digestSize = 56  // a digest without its name
 )
@@ -49,12 +50,24 @@ func (e *Engine) beatWithin(d time.Duration) {
 // fleet within its budget (the rule of RTCP, RFC 3550 section 6.2). The few
 // nodes of a small fleet may answer a change at once.
 func (e *Engine) budgetPause() time.Duration {
-	bytes := float64(len(e.peers)+1) * float64(max(e.beat.size, fixedBytes))
+	bytes := float64(e.members()) * float64(max(e.beat.size, fixedBytes))
 	pause := time.Duration(bytes / float64(e.opt.FleetBudget) * float64(time.Second))
 	if pause < e.opt.HeartbeatMin/2 {
 		return 0
 	}
 	return pause
+}
+
+// members counts the nodes that share the budget: this one and those that were
+// heard of late. A fleet has many past members.
+func (e *Engine) members() int {
+	n := 1
+	for _, p := range e.peers {
+		if !p.gone && e.now.Sub(p.heard) < overdueFor {
+			n++
+		}
+	}
+	return n
 }
 
 func (e *Engine) sendBeat() {
@@ -76,10 +89,13 @@ func (e *Engine) sendBeat() {
 // many as fit.
 func (e *Engine) beatDigests() []oplog.Digest {
 	var list []oplog.Digest
-	size := fixedBytes
+	size, limit := fixedBytes, beatBytes
+	if len(e.beat.fresh) == 0 && e.beat.pause >= e.opt.HeartbeatMax {
+		limit = idleBytes
+	}
 	add := func(name string) bool {
 		cost := digestSize + len(name)
-		if len(list) == oplog.MaxDigests || size+cost > beatBytes {
+		if len(list) == oplog.MaxDigests || size+cost > limit {
 			return false
 		}
 		size += cost
@@ -96,7 +112,7 @@ func (e *Engine) beatDigests() []oplog.Digest {
 			delete(e.beat.fresh, name)
 		}
 	}
-	names := e.store.Buckets()
+	names := sorted(e.buckets)
 	for range names {
 		name := names[e.beat.turn%len(names)]
 		if !told[name] && !add(name) {
@@ -136,7 +152,9 @@ func (e *Engine) differs(p *peer) bool {
 // hearBeat takes a peer's heartbeat, or finds a double of ourselves.
 func (e *Engine) hearBeat(m *oplog.Heartbeat) {
 	if m.From.Node == e.self.Node {
-		e.hearOwnName(m.From.Nonce, &m.From)
+		if !m.Stopping { // one that stops leaves the name to us
+			e.hearOwnName(m.From.Nonce, m)
+		}
 		return
 	}
 	p := e.peer(m.From.Node)
@@ -165,22 +183,37 @@ func (e *Engine) hearBeat(m *oplog.Heartbeat) {
 // heard: messages on their way when it died are no double.
 const prevHeard = 10 * time.Second
 
-// hearOwnName takes a message that bears our name. inst is known if it was a
-// heartbeat.
-func (e *Engine) hearOwnName(n oplog.Nonce, inst *oplog.Instance) {
+// maxDoubles bounds how many instances with our name are told apart.
+const maxDoubles = 64
+
+// hearOwnName takes a message that bears our name. beat is nil if it was no
+// heartbeat. Writes end at the second heartbeat of an older instance: a single
+// one may be what is left on the way of a process that died.
+func (e *Engine) hearOwnName(n oplog.Nonce, beat *oplog.Heartbeat) {
 	late := n == e.self.Prev && e.now.Sub(e.started) < prevHeard
 	if n == e.self.Nonce || late {
 		return
 	}
-	if !e.doubles[n] && len(e.doubles) < 64 {
-		e.doubles[n] = true
+	first, known := e.doubles[n]
+	if !known {
+		if len(e.doubles) == maxDoubles {
+			return
+		}
+		e.doubles[n] = 0
 		e.do(Raise{
 			Kind: EventDuplicate, Peer: e.self.Node,
 			Text: "another running instance is named " + e.self.Node + "; the younger one must be renamed",
 		})
-		e.beatWithin(0)
 	}
-	if inst != nil && e.self.Younger(inst) && !e.fenced {
+	if beat == nil || e.fenced {
+		return
+	}
+	e.beatWithin(0) // so that the other one hears us soon
+	if first == 0 {
+		e.doubles[n] = beat.Wall
+		return
+	}
+	if beat.Wall > first && e.self.Younger(&beat.From) {
 		e.fenced = true
 		e.do(Fence{Reason: "an older instance named " + e.self.Node + " is running: rename this node or stop the other"})
 	}

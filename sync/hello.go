@@ -81,6 +81,9 @@ func (e *Engine) hearHello(m *oplog.Hello, reply string) {
 	if p.heard.IsZero() {
 		p.heard = e.now
 	}
+	// A handshake is mutual: what the peer asks for, we learn. Our own hello
+	// would tell neither side more.
+	p.greeted, p.greetAt = true, time.Time{}
 	answer := &oplog.HelloReply{From: e.self, Session: m.Session, Formats: formats(), MaxBody: oplog.MaxBody}
 	for _, d := range m.Digests {
 		if !e.holds(d.Bucket) {

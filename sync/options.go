@@ -91,9 +91,8 @@ func pick[T comparable](field *T, def T) {
 }
 
 // A Store is what the engine reads of the store, all of it from memory. The
-// methods answer for buckets that Buckets lists, and with zeros for others.
+// methods answer with zeros for buckets that are not joined.
 type Store interface {
-	Buckets() []string // in order
 	// Durable returns the digest of the last fsynced state.
 	Durable(bucket string) oplog.Digest
 	// Covered returns the clock's row of one origin.

@@ -84,12 +84,12 @@ func (e *Engine) leave(p *peer) {
 }
 
 // overdue reports whether the peer has been silent for longer than its beats
-// were apart. They may double from one to the next.
+// were apart. They may double from one to the next, a quarter either way.
 func (e *Engine) overdue(p *peer) bool {
 	if p.heard.IsZero() {
 		return false
 	}
-	patience := max(p.gap, 4*time.Second)*5/2 + e.opt.HeartbeatUneasy
+	patience := max(p.gap, 4*time.Second)*7/2 + e.opt.HeartbeatUneasy
 	return e.now.Sub(p.heard) > min(patience, e.opt.HeartbeatMax*5/2)
 }
 
@@ -212,7 +212,7 @@ func (e *Engine) syncNow() {
 // unequalBuckets lists our buckets in order, those first whose digest at the
 // peer is unknown or differs: they are what a hello is about.
 func (e *Engine) unequalBuckets(p *peer) []string {
-	names := slices.Clone(e.store.Buckets())
+	names := sorted(e.buckets)
 	rank := func(name string) int {
 		pd := p.digests[name]
 		switch {

@@ -22,10 +22,16 @@ type pull struct {
 	rows     uint64 // of the donor's snapshot
 	pages    uint64 // taken
 	applied  uint64 // of those, in the store
+	queue    []ApplyPage
+	queued   uint64 // bytes of queue
+	patience int    // how often the store may still be waited for
 	entries  uint64
 	bytes    uint64
 	end      *oplog.End
 }
+
+// storePatience is how many AnswerTimeouts a page may take in our own store.
+const storePatience = 12
 
 // startPull begins a session. A clock of many rows is compared by its
 // sub-hashes first, so that only rows that differ travel.
@@ -34,6 +40,7 @@ func (e *Engine) startPull(b *bucket, donor *peer) {
 		id:     oplog.Session{ID: e.session(), Puller: e.self.Nonce, Donor: donor.inst.Nonce},
 		bucket: b.name, donor: donor.name, started: e.now,
 	}
+	p.patience = storePatience
 	b.pull = p
 	e.pulls[p.id.ID] = p
 	e.waitForDonor(p)
@@ -123,17 +130,34 @@ func (e *Engine) hearPage(m *oplog.Page) {
 		e.abortPull(p, "page out of order")
 		return
 	}
-	p.pages++
 	p.entries += uint64(len(m.Entries))
-	for i := range m.Entries {
-		p.bytes += uint64(m.Entries[i].Size())
+	size := sizeOf(m.Entries)
+	p.bytes += size
+	if p.queued += size; p.queued > maxQueued && len(p.queue) > 1 {
+		e.abortPull(p, "more pages than the window lets through")
+		return
 	}
 	e.applyPage(p, m.Entries, nil)
 }
 
-// applyPage hands entries to the store, in key order with the token that lets
-// another session go on after them.
+// maxQueued bounds the pages that wait for the store, whatever window a donor
+// believes in: a page may be one entry of the largest size.
+const maxQueued = 2*oplog.MaxValue + 8<<20
+
+func sizeOf(entries []oplog.Entry) uint64 {
+	var size uint64
+	for i := range entries {
+		size += uint64(entries[i].Size())
+	}
+	return size
+}
+
+// applyPage queues entries for the store, in key order with the token that lets
+// another session go on after them. The store has one page at a time: behind
+// one that it refuses, the token of the next would promise rows that are not
+// there.
 func (e *Engine) applyPage(p *pull, entries []oplog.Entry, cursor []byte) {
+	p.pages++
 	a := ApplyPage{Bucket: p.bucket, Session: p.id.ID, Number: p.pages, Entries: entries}
 	if p.keyOrder {
 		if n := len(entries); n > 0 {
@@ -141,7 +165,9 @@ func (e *Engine) applyPage(p *pull, entries []oplog.Entry, cursor []byte) {
 		}
 		a.Token = &Token{Cursor: cursor, Claim: p.claim}
 	}
-	e.do(a)
+	if p.queue = append(p.queue, a); len(p.queue) == 1 {
+		e.do(a)
+	}
 }
 
 func (e *Engine) pageApplied(ev PageApplied) {
@@ -153,8 +179,16 @@ func (e *Engine) pageApplied(ev PageApplied) {
 		e.abortPull(p, "the store refused a page")
 		return
 	}
+	if len(p.queue) == 0 || p.queue[0].Number != ev.Number {
+		return
+	}
 	e.waitForDonor(p)
-	p.applied = ev.Number
+	p.applied, p.patience = ev.Number, storePatience
+	p.queued -= sizeOf(p.queue[0].Entries)
+	p.queue[0] = ApplyPage{}
+	if p.queue = p.queue[1:]; len(p.queue) > 0 {
+		e.do(p.queue[0])
+	}
 	if p.end == nil {
 		e.sendTo(p, &oplog.Ack{Session: p.id, Bucket: p.bucket, Number: ev.Number})
 		return
@@ -176,7 +210,6 @@ func (e *Engine) hearEnd(m *oplog.End) {
 	p.end = m
 	if m.Cut {
 		// The stretch behind the last entry was looked at as well.
-		p.pages++
 		e.applyPage(p, nil, m.Cursor)
 		return
 	}
@@ -199,6 +232,10 @@ func (e *Engine) maybeFinish(p *pull) {
 func (e *Engine) pullEnded(ev PullEnded) {
 	p := e.pulls[ev.Session]
 	if p == nil {
+		// Given up meanwhile, but the clock has moved.
+		b := e.bucket(ev.Bucket)
+		e.replay(b)
+		e.settle(b)
 		return
 	}
 	if ev.Err != nil {
@@ -244,7 +281,8 @@ func (e *Engine) hearBusy(m *oplog.Busy) {
 	}
 	b := e.bucket(p.bucket)
 	e.dropPull(b)
-	pause := min(time.Duration(min(m.RetryAfter, 1<<20))*time.Millisecond, e.opt.BackoffMax)
+	pause := time.Duration(min(max(m.RetryAfter, 100), 1<<20)) * time.Millisecond
+	pause = min(pause, e.opt.BackoffMax)
 	e.want(b, "", pause/2+e.jitter(pause))
 }
 
@@ -264,6 +302,9 @@ func (e *Engine) failPull(b *bucket) {
 func (e *Engine) dropPull(b *bucket) {
 	delete(e.pulls, b.pull.id.ID)
 	b.pull = nil
+	if b.want != nil {
+		e.at(b.want.at) // its time may have come while the pull ran
+	}
 }
 
 // pullAborted takes a donor's refusal.
@@ -271,6 +312,10 @@ func (e *Engine) pullAborted(p *pull, m *oplog.Abort) {
 	b := e.bucket(p.bucket)
 	switch m.Reason {
 	case oplog.ReasonSlow:
+		if b.byKey {
+			e.failPull(b)
+			return
+		}
 		b.byKey = true
 		e.dropPull(b)
 		e.want(b, "", 0)

@@ -170,8 +170,9 @@ func (e *Engine) snapshotOpened(ev SnapshotOpened) {
 		e.refuseServe(s, oplog.ReasonGate, "deletes were collected that the puller never saw")
 		return
 	}
-	missing := s.above.Lag(ev.Clock) + s.above.Lag(ev.Ahead)
-	s.keyOrder = s.request.Resume || missing > max(e.opt.LogOrderMax, ev.Rows/50)
+	limit := max(e.opt.LogOrderMax, ev.Rows/50)
+	covered, extra := s.above.Lag(ev.Clock), s.above.Lag(ev.Ahead) // their sum may not fit
+	s.keyOrder = s.request.Resume || covered > limit || extra > limit-covered
 	e.do(Answer{s.reply, &oplog.Begin{
 		Session: s.id, KeyOrder: s.keyOrder, Clock: ev.Clock.Above(s.above), Rows: ev.Rows,
 	}})

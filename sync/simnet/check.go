@@ -10,6 +10,11 @@ import (
 // Check verifies what must hold at any moment: Cover on every node, and equal
 // rows wherever clocks are equal and pure.
 func (w *World) Check() error {
+	for _, n := range w.nodes {
+		if n.problem != nil {
+			return n.problem
+		}
+	}
 	for _, bucket := range w.cfg.Buckets {
 		for _, n := range w.nodes {
 			if err := w.checkCover(n, bucket); err != nil {

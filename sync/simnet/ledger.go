@@ -36,6 +36,13 @@ func (l *Ledger) issue(bucket string, e oplog.Entry) {
 	l.keys[bucket][string(e.Key)] = append(l.keys[bucket][string(e.Key)], w)
 }
 
+// has reports whether e was written in the bucket. The dots of one origin are
+// the same in every bucket, timestamps are not.
+func (l *Ledger) has(bucket string, e *oplog.Entry) bool {
+	w := l.writes[bucket][e.Dot()]
+	return w != nil && w.entry.Stamp == e.Stamp && string(w.entry.Key) == string(e.Key)
+}
+
 func (l *Ledger) acknowledge(bucket string, e oplog.Entry) {
 	l.writes[bucket][e.Dot()].acked = true
 }

@@ -1,6 +1,7 @@
 package simnet
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -28,12 +29,15 @@ type Node struct {
 	store    *store.Store
 	engine   *syncer.Engine
 	donor    *carry.Donor
+	applies  map[string][]syncer.Action // by bucket, asked for and not yet carried out
+	wakes    int                        // counts WakeAt: a new one replaces the one before
 	fenced   bool
 	waiting  map[string][]group // committed groups by bucket, not yet synced
 	dirty    bool               // something is committed and not synced
 	syncing  bool
 	diskFree time.Time // when all that the disk was asked for is done
 	events   []syncer.Raise
+	problem  error // the first broken promise that only an onlooker sees
 }
 
 // A group is a commit group whose live message leaves once it is on disk.
@@ -96,13 +100,16 @@ func (n *Node) Start() {
 	n.up, n.store, n.donor = true, st, carry.NewDonor(st)
 	n.life++
 	n.fenced, n.dirty, n.syncing = false, false, false
-	n.waiting, n.events = map[string][]group{}, nil
+	n.waiting, n.applies, n.events = map[string][]group{}, map[string][]syncer.Action{}, nil
 	self := oplog.Instance{
 		Node: n.name, Nonce: nonce, Prev: st.PrevNonce(), Started: n.w.now.UnixMilli(), Version: "sim",
 	}
 	n.engine = syncer.New(self, carry.View{Store: st}, n.Options)
 	n.w.note("%s starts", n.name)
 	n.step(syncer.Connected{MaxPayload: 1 << 20})
+	for _, b := range n.w.cfg.Buckets {
+		n.step(syncer.Joined{Bucket: b})
+	}
 }
 
 // Crash ends the node as a power cut does: of the commits that were not synced
@@ -206,7 +213,11 @@ func (n *Node) publish(g group) {
 	}
 }
 
+// errFull is why a store refuses to merge: the disk is full for a moment.
+var errFull = errors.New("simnet: disk full")
+
 func (n *Node) encode(m oplog.Message) []byte {
+	n.onDisk(m)
 	body, err := oplog.Encode(n.codec, m)
 	if err != nil {
 		panic(fmt.Sprintf("simnet: encode: %v", err))
@@ -258,6 +269,7 @@ func (n *Node) act(a syncer.Action) {
 			n.send(to, body, syncer.Heard{From: n.name, Bucket: "_fleet"})
 		}
 	case syncer.Send:
+		n.w.Stats.Talk++
 		n.w.note("%s -> %s %s %s", n.name, a.To, a.Bucket, describe(a.Message))
 		reply := fmt.Sprintf("%s.%d", n.name, a.Session)
 		if to := n.w.named(a.To); to != nil {
@@ -271,7 +283,13 @@ func (n *Node) act(a syncer.Action) {
 			n.send(to, n.encode(a.Message), syncer.Heard{})
 		}
 	case syncer.WakeAt:
-		n.later(max(a.Time.Sub(n.wall()), 0), func() { n.step(syncer.Tick{}) })
+		n.wakes++
+		wake := n.wakes
+		n.later(max(a.Time.Sub(n.wall()), 0), func() {
+			if wake == n.wakes {
+				n.step(syncer.Tick{})
+			}
+		})
 	case syncer.Fence:
 		n.fenced = true
 	case syncer.Raise:
@@ -285,38 +303,137 @@ func (n *Node) act(a syncer.Action) {
 	}
 }
 
-// actOnStore carries out what touches the disk, which takes a moment.
+// actOnStore carries out what touches the disk. It happens a while after it was
+// asked for, and the engine hears of it later still: much may come between.
 func (n *Node) actOnStore(a syncer.Action) {
-	moment := n.moment()
 	switch a := a.(type) {
 	case syncer.ApplyLive:
-		// In order and at once: the engine counts on it for what it hears next.
-		_, ev := carry.Live(n.store, n.wall(), []syncer.ApplyLive{a})
-		n.report(ev.Err)
-		n.later(moment, func() { n.step(ev) })
-		n.fsync()
+		n.queueApply(a.Bucket, a)
 	case syncer.ApplyPage:
-		_, ev := carry.Page(n.store, n.wall(), a)
-		n.report(ev.Err)
-		n.later(moment, func() { n.step(ev) })
-		n.fsync()
+		n.queueApply(a.Bucket, a)
 	case syncer.EndPull:
-		n.w.Stats.Pulls++
-		ev := carry.End(n.store, n.wall(), a)
-		n.report(ev.Err)
-		n.w.note("%s ends pull of %s, clock %v", n.name, a.Bucket, a.Claim)
-		n.later(moment, func() { n.step(ev) })
-		n.fsync()
+		n.queueApply(a.Bucket, a)
 	case syncer.OpenSnapshot:
-		n.later(moment, func() { n.step(n.donor.Open(a)) })
+		n.later(n.moment(), func() { n.tell(n.donor.Open(a)) })
 	case syncer.ReadPage:
-		n.later(moment, func() { n.step(n.donor.Read(a)) })
+		n.later(n.moment(), func() { n.tell(n.donor.Read(a)) })
 	case syncer.CloseSnapshot:
-		n.report(n.donor.Close(a.Session))
+		n.later(n.moment(), func() { n.report(n.donor.Close(a.Session)) })
 	case syncer.JoinBucket:
 		_, err := n.store.Join(a.Bucket)
 		n.report(err)
-		n.later(moment, func() { n.step(syncer.Joined(a)) })
+		n.tell(syncer.Joined(a))
+	}
+}
+
+// queueApply has a bucket's merges carried out one after the other.
+func (n *Node) queueApply(bucket string, a syncer.Action) {
+	n.applies[bucket] = append(n.applies[bucket], a)
+	if len(n.applies[bucket]) == 1 {
+		n.later(n.moment(), func() { n.applyNext(bucket) })
+	}
+}
+
+// applyNext merges what was asked for first, live messages together with those
+// that follow them.
+func (n *Node) applyNext(bucket string) {
+	list := n.applies[bucket]
+	var ev syncer.Event
+	var err error
+	done := 1
+	refused := !n.w.quiet && n.w.rnd.Float64() < n.w.cfg.Refuse
+	if refused {
+		n.w.Stats.Refusals++
+		n.store.SetReadOnly(errFull)
+	}
+	switch a := list[0].(type) {
+	case syncer.ApplyLive:
+		run := []syncer.ApplyLive{a}
+		for _, next := range list[1:] {
+			live, ok := next.(syncer.ApplyLive)
+			if !ok {
+				break
+			}
+			run = append(run, live)
+		}
+		done = len(run)
+		_, applied := carry.Live(n.store, n.wall(), run)
+		ev, err = applied, applied.Err
+	case syncer.ApplyPage:
+		_, applied := carry.Page(n.store, n.wall(), a)
+		ev, err = applied, applied.Err
+	case syncer.EndPull:
+		ended := carry.End(n.store, n.wall(), a)
+		ev, err = ended, ended.Err
+		n.w.Stats.Pulls++
+		n.w.note("%s ends pull of %s, clock %v", n.name, a.Bucket, a.Claim)
+	}
+	if refused {
+		n.store.ClearReadOnly()
+	}
+	if !errors.Is(err, errFull) {
+		n.reportGap(err)
+	}
+	n.fsync()
+	n.tell(ev)
+	if n.applies[bucket] = list[done:]; len(list) > done {
+		n.later(n.moment(), func() { n.applyNext(bucket) })
+	}
+}
+
+// tell gives the engine the end of an action a moment after it ended.
+func (n *Node) tell(ev syncer.Event) { n.later(n.moment(), func() { n.step(ev) }) }
+
+// onDisk notes a message that tells of own writes which are not on disk: rule
+// W4. Whether it arrives makes no difference.
+func (n *Node) onDisk(m oplog.Message) {
+	for _, bucket := range n.w.cfg.Buckets {
+		b, _ := n.store.Bucket(bucket)
+		own, durable := b.Origin(), b.DurableSeq()
+		high := oplog.Seq(0)
+		look := func(list []oplog.Entry) {
+			for i := range list {
+				if list[i].Stamp.Origin == own && n.w.ledger.has(bucket, &list[i]) {
+					high = max(high, list[i].Stamp.Seq)
+				}
+			}
+		}
+		switch m := m.(type) {
+		case *oplog.Live:
+			look(m.Entries)
+		case *oplog.Page:
+			look(m.Entries)
+		case *oplog.Begin:
+			if len(n.w.cfg.Buckets) == 1 {
+				high = m.Clock[own]
+			}
+		case *oplog.Heartbeat:
+			n.compareDigests(b, m.Digests)
+		case *oplog.Hello:
+			n.compareDigests(b, m.Digests)
+		case *oplog.HelloReply:
+			n.compareDigests(b, m.Digests)
+		}
+		if high > durable && !own.IsZero() {
+			n.blame(fmt.Errorf("%s sends %s of its write %d in %s, on disk is %d", n.name, oplog.KindOf(m), high, bucket, durable))
+		}
+	}
+}
+
+func (n *Node) compareDigests(b *store.Bucket, list []oplog.Digest) {
+	durable := b.Durable()
+	durable.Bucket = b.Name()
+	for _, d := range list {
+		if d.Bucket == b.Name() && d != durable {
+			n.blame(fmt.Errorf("%s tells a digest of %s that is not of its durable state", n.name, d.Bucket))
+		}
+	}
+}
+
+func (n *Node) blame(err error) {
+	if n.problem == nil {
+		n.w.note("%v", err)
+		n.problem = err
 	}
 }
 
@@ -328,6 +445,14 @@ func (n *Node) moment() time.Duration {
 	}
 	n.diskFree = end
 	return end.Sub(n.w.now)
+}
+
+// reportGap fails the run unless the store only refused live messages after a
+// gap: those that followed a refused one.
+func (n *Node) reportGap(err error) {
+	if err != nil && n.w.Stats.Refusals == 0 {
+		n.report(err)
+	}
 }
 
 // report fails the run: on this stage the store itself never fails.

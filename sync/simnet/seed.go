@@ -30,15 +30,42 @@ func RunSeed(seed uint64, trace func(string)) (Stats, error) {
 		}
 	}
 	w.Calm()
+	calm := w.now
 	if !w.RunUntil(w.now.Add(settleTime), w.Settled) {
 		return w.Stats, fmt.Errorf("not settled %s after the last fault: %s", settleTime, w.digests())
 	}
-	return w.Stats, w.AtRest()
+	w.Stats.Settle = w.now.Sub(calm)
+	if err := w.AtRest(); err != nil {
+		return w.Stats, err
+	}
+	return w.Stats, w.idle()
+}
+
+// idle lets a settled fleet alone and verifies that it has nothing more to say
+// but heartbeats, and that no session was left open.
+func (w *World) idle() error {
+	w.Run(5 * time.Minute) // beats that come later and later may still cause a hello
+	talked := w.Stats.Talk
+	w.Run(10 * time.Minute)
+	if w.Stats.Talk != talked {
+		return fmt.Errorf("at rest: %d messages that are no heartbeats in ten minutes", w.Stats.Talk-talked)
+	}
+	for _, n := range w.nodes {
+		for _, bucket := range w.cfg.Buckets {
+			if s := n.engine.Bucket(bucket); s.Pull != nil || s.Serving > 0 || s.Behind || s.CatchingUp {
+				return fmt.Errorf("at rest: %s/%s is %+v", n.name, bucket, s)
+			}
+		}
+		if open := n.donor.Sessions(); open > 0 {
+			return fmt.Errorf("at rest: %s holds %d snapshots", n.name, open)
+		}
+	}
+	return w.AtRest()
 }
 
 // settleTime is within what virtual time a healed fleet has to be equal. It
 // allows for clocks that restarts have set back to the longest heartbeat pause.
-const settleTime = 10 * time.Minute
+const settleTime = time.Minute
 
 func randomConfig(rnd *rand.Rand) Config {
 	cfg := Config{
@@ -54,6 +81,9 @@ func randomConfig(rnd *rand.Rand) Config {
 		cfg.Loss = rnd.Float64() * 0.2
 		cfg.Double = rnd.Float64() * 0.1
 		cfg.Reorder = rnd.Float64() * 0.1
+	}
+	if rnd.IntN(3) == 0 {
+		cfg.Refuse = rnd.Float64() * 0.2
 	}
 	if rnd.IntN(3) == 0 {
 		cfg.Skew = time.Duration(1+rnd.IntN(7200)) * time.Second
@@ -112,7 +142,10 @@ func (w *World) turn(rnd *rand.Rand) {
 func (w *World) bucket(rnd *rand.Rand) string { return w.cfg.Buckets[rnd.IntN(len(w.cfg.Buckets))] }
 
 func (w *World) op(rnd *rand.Rand) store.Op {
-	op := store.Op{Key: fmt.Appendf(nil, "key-%02d", rnd.IntN(12))}
+	op := store.Op{Key: []byte("key-")}
+	for range rnd.IntN(4) { // keys that begin like others are common
+		op.Key = append(op.Key, byte('a'+rnd.IntN(2)))
+	}
 	if rnd.IntN(4) == 0 {
 		op.Delete = true
 		return op

@@ -89,7 +89,10 @@ func add(sum *simnet.Stats, s simnet.Stats) {
 	sum.Overflows += s.Overflows
 	sum.Compared += s.Compared
 	sum.Bytes += s.Bytes
+	sum.Refusals += s.Refusals
+	sum.Talk += s.Talk
 	sum.Virtual += s.Virtual
+	sum.Settle = max(sum.Settle, s.Settle)
 }
 
 // checkFired fails a run in which some fault or road never happened: what did
@@ -100,7 +103,7 @@ func checkFired(t *testing.T, s simnet.Stats) {
 		"lost messages": s.Lost, "doubled messages": s.Doubled, "reordered messages": s.Reordered,
 		"cuts": s.Cuts, "crashes": s.Crashes, "lost commits": s.LostCommits, "pulls": s.Pulls,
 		"pages": s.Pages, "cut streams": s.Cutoffs, "announced writes": s.Announced,
-		"overflows": s.Overflows, "compared clocks": s.Compared,
+		"overflows": s.Overflows, "refused batches": s.Refusals, "compared clocks": s.Compared,
 	} {
 		if n == 0 {
 			t.Errorf("%s: never happened", name)

@@ -18,6 +18,7 @@ type Config struct {
 	Loss     float64       // of messages that never arrive
 	Double   float64       // of messages that arrive twice
 	Reorder  float64       // of messages that others may overtake
+	Refuse   float64       // of merges, as by a disk that is full for a moment
 	DelayMax time.Duration // of messages; at least 200µs
 	SyncMax  time.Duration // of an fsync
 	Skew     time.Duration // wall clocks differ from the world's by up to this
@@ -49,7 +50,10 @@ type World struct {
 type Stats struct {
 	Steps, Messages, Lost, Doubled, Reordered, Cuts, Crashes, LostCommits int
 	Writes, Pulls, Pages, Cutoffs, Announced, Overflows, Compared, Bytes  int
+	Talk                                                                  int // messages that are no heartbeats
+	Refusals                                                              int
 	Virtual                                                               time.Duration
+	Settle                                                                time.Duration // from the last fault until all was equal
 }
 
 // epochStart is when every world begins.

@@ -1,0 +1,135 @@
+package carry_test
+
+import (
+	"testing"
+	"time"
+
+	"replicator/carry"
+	"replicator/oplog"
+	"replicator/store"
+	syncer "replicator/sync"
+)
+
+var now = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// busyKV lets something happen during each fsync.
+type busyKV struct {
+	store.KV
+	during func()
+}
+
+func (kv *busyKV) Sync() error {
+	if kv.during != nil {
+		kv.during()
+	}
+	return kv.KV.Sync()
+}
+
+func openBucket(t *testing.T, kv store.KV) (*store.Store, *store.Bucket) {
+	t.Helper()
+	s, err := store.Open(kv, now, store.Options{Node: "b", Nonce: oplog.Nonce{1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := s.Join("orders")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, b
+}
+
+func put(t *testing.T, b *store.Bucket, key string) {
+	t.Helper()
+	if _, err := b.Write(now, []store.Op{{Key: []byte(key), Value: []byte("v")}}); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestServedSnapshotIsOneMoment writes while the donor makes a snapshot
+// durable: clock and rows must both be from before.
+func TestServedSnapshotIsOneMoment(t *testing.T) {
+	kv := &busyKV{KV: store.NewMap()}
+	s, b := openBucket(t, kv)
+	put(t, b, "before")
+	kv.during = func() { put(t, b, "meanwhile") }
+	d := carry.NewDonor(s)
+	ev := d.Open(syncer.OpenSnapshot{Bucket: "orders", Session: 1})
+	kv.during = nil
+	if ev.Err != nil {
+		t.Fatal(ev.Err)
+	}
+	own := b.Origin()
+	if ev.Clock[own] != 1 || ev.Rows != 1 {
+		t.Errorf("the snapshot covers %d writes in %d rows, want 1 and 1", ev.Clock[own], ev.Rows)
+	}
+	if b.DurableSeq() < ev.Clock[own] {
+		t.Errorf("write %d is served, on disk is %d", ev.Clock[own], b.DurableSeq())
+	}
+	for _, keyOrder := range []bool{true, false} {
+		open := d.Open(syncer.OpenSnapshot{Bucket: "orders", Session: 2})
+		if open.Err != nil {
+			t.Fatal(open.Err)
+		}
+		put(t, b, "later")
+		page := d.Read(syncer.ReadPage{Session: 2, KeyOrder: keyOrder, Limit: 1 << 20})
+		if page.Err != nil || uint64(len(page.Entries)) != open.Rows {
+			t.Errorf("%d entries of a snapshot of %d rows, %v", len(page.Entries), open.Rows, page.Err)
+		}
+		if err := d.Close(2); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := d.CloseAll(); err != nil || d.Sessions() != 0 {
+		t.Errorf("%d snapshots left, %v", d.Sessions(), err)
+	}
+}
+
+// TestServesNoUnsyncedWritesOfANewEpoch: after a fork the node writes under a
+// new epoch, whose seqs say nothing about those of the old one.
+func TestServesNoUnsyncedWritesOfANewEpoch(t *testing.T) {
+	s, b := openBucket(t, store.NewMap())
+	for range 5 {
+		put(t, b, "k")
+	}
+	if err := s.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	old := b.Origin()
+	if err := b.EndPull(now, oplog.Clock{old: 9}); err != nil { // somebody else wrote as we
+		t.Fatal(err)
+	}
+	put(t, b, "new")
+	if b.Origin() == old {
+		t.Fatal("the epoch was kept")
+	}
+	d := carry.NewDonor(s)
+	ev := d.Open(syncer.OpenSnapshot{Bucket: "orders", Session: 1})
+	if ev.Err != nil {
+		t.Fatal(ev.Err)
+	}
+	if durable := b.Durable(); durable.Epoch != b.Origin().Epoch || durable.Own != 1 {
+		t.Errorf("served while the durable state is %+v", durable)
+	}
+	if err := d.CloseAll(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestClosedSessionReadsAsEnded: a page may be asked for just before.
+func TestClosedSessionReadsAsEnded(t *testing.T) {
+	s, b := openBucket(t, store.NewMap())
+	put(t, b, "k")
+	d := carry.NewDonor(s)
+	if ev := d.Open(syncer.OpenSnapshot{Bucket: "orders", Session: 1}); ev.Err != nil {
+		t.Fatal(ev.Err)
+	}
+	if err := d.Close(1); err != nil {
+		t.Fatal(err)
+	}
+	if ev := d.Read(syncer.ReadPage{Session: 1, Limit: 100}); !ev.End || len(ev.Entries) > 0 {
+		t.Errorf("reads as %+v", ev)
+	}
+	if ev := d.Open(syncer.OpenSnapshot{Bucket: "none", Session: 2}); ev.Err == nil {
+		t.Error("a bucket that is not here is served")
+	}
+}
