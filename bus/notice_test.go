@@ -204,7 +204,7 @@ func TestConnectOptions(t *testing.T) {
 		t.Error("nothing logged")
 	}
 	for attempt, limit := range map[int]time.Duration{
-		0: 100 * time.Millisecond, 1: 100 * time.Millisecond, 2: 200 * time.Millisecond, 8: 10 * time.Second, 1 << 40: 10 * time.Second,
+		0: 100 * time.Millisecond, 1: 100 * time.Millisecond, 2: 200 * time.Millisecond, 8: 4 * time.Second, 1 << 40: 4 * time.Second,
 	} {
 		var longest time.Duration
 		for range 200 {

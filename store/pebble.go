@@ -144,7 +144,7 @@ func openError(dir string, err error) error {
 
 // readError gives damaged bytes on the disk the same words as at the start.
 func (kv *pebbleKV) readError(err error) error {
-	if errors.Is(err, pebble.ErrCorruption) {
+	if err != nil && pebble.IsCorruptionError(err) {
 		return &UnreadableError{Dir: kv.dir, Cause: err}
 	}
 	return err
