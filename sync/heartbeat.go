@@ -170,7 +170,7 @@ func (e *Engine) hearBeat(m *oplog.Heartbeat) {
 	p.heard, p.gone = e.now, false
 	p.offset = time.Duration(m.Wall-e.now.UnixMilli()) * time.Millisecond
 	if back && p.hello == nil {
-		p.greetIn(e, e.jitter(e.opt.GreetJitter))
+		p.greetSoon(e)
 		e.beatWithin(e.jitter(e.opt.HeartbeatMin))
 	}
 	for _, d := range m.Digests {

@@ -26,6 +26,17 @@ func (p *peer) greetIn(e *Engine, d time.Duration) {
 	e.at(p.greetAt)
 }
 
+// greetSoon greets after some jitter. One hello serves both sides, so of two
+// nodes that find each other the one with the lesser name goes first, and the
+// other greets only if that does not reach it.
+func (p *peer) greetSoon(e *Engine) {
+	d := e.jitter(e.opt.GreetJitter)
+	if p.name < e.self.Node {
+		d += 2 * e.opt.GreetJitter
+	}
+	p.greetIn(e, d)
+}
+
 func (p *peer) endHello(e *Engine) {
 	if p.hello != nil {
 		delete(e.hellos, p.hello.session)

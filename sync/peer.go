@@ -196,7 +196,7 @@ func (e *Engine) pickDonor(bucket, wanted string) *peer {
 func (e *Engine) greetAll() {
 	for _, name := range sorted(e.peers) {
 		if p := e.peers[name]; !p.gone && !p.inst.Nonce.IsZero() {
-			p.greetIn(e, e.jitter(e.opt.GreetJitter))
+			p.greetSoon(e)
 		}
 	}
 }

@@ -328,7 +328,7 @@ func (e *Engine) pullAborted(p *pull, m *oplog.Abort) {
 		e.dropPull(b)
 	case oplog.ReasonStale:
 		e.dropPull(b)
-		e.peer(p.donor).greetIn(e, e.jitter(e.opt.GreetJitter))
+		e.peer(p.donor).greetSoon(e)
 	default:
 		e.failPull(b)
 	}
