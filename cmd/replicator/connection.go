@@ -206,3 +206,11 @@ func (a *app) client(node string) (*api.Client, func(), error) {
 		nc.Close()
 	}, nil
 }
+
+// bucketClient is client for work on one bucket, whose name is checked first.
+func (a *app) bucketClient(bucket, node string) (*api.Client, func(), error) {
+	if err := checkBucket(bucket); err != nil {
+		return nil, nil, err
+	}
+	return a.client(node)
+}

@@ -33,10 +33,7 @@ func (c *exportCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	if err := checkBucket(c.Bucket); err != nil {
-		return err
-	}
-	client, done, err := a.client(c.Node)
+	client, done, err := a.bucketClient(c.Bucket, c.Node)
 	if err != nil {
 		return err
 	}

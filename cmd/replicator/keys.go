@@ -144,20 +144,14 @@ func (c *getCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	if err := checkBucket(c.Bucket); err != nil {
-		return err
-	}
-	client, done, err := a.client(c.Node)
+	client, done, err := a.bucketClient(c.Bucket, c.Node)
 	if err != nil {
 		return err
 	}
 	defer done()
 	r, err := client.Get(a.ctx, c.Bucket, key)
-	if errors.Is(err, api.ErrNotFound) {
-		return fmt.Errorf("%w: %s in bucket %s", api.ErrNotFound, c.show(key), c.Bucket)
-	}
 	if err != nil {
-		return err
+		return missing(err, c.show(key), c.Bucket)
 	}
 	if c.JSON {
 		return a.printRecord(&r)
@@ -190,20 +184,22 @@ func (c *delCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	if err := checkBucket(c.Bucket); err != nil {
-		return err
-	}
-	client, done, err := a.client(c.Node)
+	client, done, err := a.bucketClient(c.Bucket, c.Node)
 	if err != nil {
 		return err
 	}
 	defer done()
 	res, err := client.Delete(a.ctx, c.Bucket, key)
-	if errors.Is(err, api.ErrNotFound) {
-		return fmt.Errorf("%w: %s in bucket %s", api.ErrNotFound, c.show(key), c.Bucket)
-	}
 	if err != nil {
-		return err
+		return missing(err, c.show(key), c.Bucket)
 	}
 	return a.printPut(c.JSON, res)
+}
+
+// missing names the key in an error that says it is not there.
+func missing(err error, key, bucket string) error {
+	if errors.Is(err, api.ErrNotFound) {
+		return fmt.Errorf("%w: %s in bucket %s", api.ErrNotFound, key, bucket)
+	}
+	return err
 }
