@@ -182,6 +182,9 @@ func (n *Node) notice(nt bus.Notice) {
 		n.feed(syncer.Lost{Bucket: nt.Bucket})
 	case bus.Denied:
 		n.log.Error("the NATS server refused a permission", "subject", nt.Subject, "error", nt.Err)
+		if nt.Kind == bus.KindLive {
+			n.feed(syncer.Lost{Bucket: nt.Bucket}) // what live may not bring is pulled
+		}
 	case bus.Closed:
 		n.online.Store(false)
 		n.log.Error("the NATS connection was closed", "error", nt.Err)
