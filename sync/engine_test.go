@@ -47,12 +47,17 @@ var (
 
 func newBench(t *testing.T) *bench {
 	t.Helper()
+	return newBenchWith(t, syncer.Options{})
+}
+
+func newBenchWith(t *testing.T, opt syncer.Options) *bench {
+	t.Helper()
 	b := &bench{
 		t: t, store: &memory{clock: oplog.Clock{}}, rnd: rand.New(rand.NewPCG(1, 2)),
 		now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
 	}
 	self := oplog.Instance{Node: "a", Nonce: nonceA, Prev: oplog.Nonce{9}, Started: b.now.UnixMilli()}
-	b.engine = syncer.New(self, b.store, syncer.Options{})
+	b.engine = syncer.New(self, b.store, opt)
 	b.step(syncer.Connected{MaxPayload: 1 << 20})
 	b.step(syncer.Joined{Bucket: "orders"})
 	return b
@@ -291,6 +296,93 @@ func TestOneBeatOfOurNameDoesNotFence(t *testing.T) {
 	}
 	if !beat(11, false) {
 		t.Error("not fenced by the second heartbeat of an older instance")
+	}
+}
+
+func live(seq uint64) *oplog.Live {
+	return &oplog.Live{Bucket: "orders", Origin: origin, First: seq, Last: seq, Nonce: nonceB, Entries: []oplog.Entry{entry(seq)}}
+}
+
+// asksAgain waits for another pull than s.
+func (b *bench) asksAgain(s oplog.Session) {
+	b.t.Helper()
+	for {
+		if m, ok := until[syncer.Send](b).Message.(*oplog.Pull); ok && m.Session != s {
+			return
+		}
+	}
+}
+
+// TestOverflowLeadsToAPull: what is not held any more has to be fetched, also
+// when no gap has called for a pull before.
+func TestOverflowLeadsToAPull(t *testing.T) {
+	b := newBenchWith(t, syncer.Options{ApplyBuffer: 100, GapBuffer: 150})
+	s := b.pulls()
+	b.hear("", &oplog.Begin{Session: s, Clock: oplog.Clock{}})
+	b.hear("", &oplog.End{Session: s})
+	b.step(syncer.PullEnded{Bucket: "orders", Session: s.ID})
+	for seq := uint64(1); seq <= 3; seq++ {
+		out := b.hear("b", live(seq))
+		if _, applied := find[syncer.ApplyLive](out); applied != (seq == 1) {
+			t.Errorf("live write %d reaches the store: %v", seq, applied)
+		}
+	}
+	b.asksAgain(s)
+}
+
+// TestFailedPullIsTriedAgain without a heartbeat that calls for it.
+func TestFailedPullIsTriedAgain(t *testing.T) {
+	b := newBench(t)
+	s := b.pulls()
+	b.hear("", &oplog.Abort{Session: s, Bucket: "orders", Reason: oplog.ReasonFailed})
+	b.asksAgain(s)
+}
+
+// TestResumedPullIsInKeyOrder: a cursor means nothing in log order, to either
+// side.
+func TestResumedPullIsInKeyOrder(t *testing.T) {
+	b := newBench(t)
+	b.hear("c", &oplog.Pull{
+		Session: oplog.Session{ID: 1, Puller: oplog.Nonce{3}, Donor: nonceA},
+		Bucket:  "orders", Clock: oplog.Clock{}, Resume: true, Cursor: []byte("k"),
+	})
+	out := b.step(syncer.SnapshotOpened{Session: 1, Clock: oplog.Clock{origin: 1}, Rows: 1})
+	read, ok := find[syncer.ReadPage](out)
+	if begin, isBegin := answer[*oplog.Begin](out); !ok || !read.KeyOrder || !isBegin || !begin.KeyOrder {
+		t.Errorf("a pull that resumes is served by %#v", out)
+	}
+
+	b.store.token = &syncer.Token{Cursor: []byte("k"), Claim: oplog.Clock{origin: 1}}
+	s := b.pulls()
+	b.hear("", &oplog.Begin{Session: s, Clock: oplog.Clock{origin: 1}})
+	if b.engine.Bucket("orders").Pull != nil {
+		t.Error("log order is taken for the rest of a key-ordered pull")
+	}
+}
+
+func answer[M oplog.Message](list []syncer.Action) (M, bool) {
+	for _, a := range list {
+		if a, ok := a.(syncer.Answer); ok {
+			if m, ok := a.Message.(M); ok {
+				return m, true
+			}
+		}
+	}
+	var none M
+	return none, false
+}
+
+// TestRefusedLiveWriteLeavesAGap: what comes after a write that the store
+// refused must wait for it, and the write itself is taken when it comes again.
+func TestRefusedLiveWriteLeavesAGap(t *testing.T) {
+	b := newBench(t)
+	b.hear("b", live(1))
+	b.step(syncer.LiveApplied{Bucket: "orders", Size: 100, Err: errors.New("disk full")})
+	if _, ok := find[syncer.ApplyLive](b.hear("b", live(2))); ok {
+		t.Error("the write behind a refused one reaches the store")
+	}
+	if _, ok := find[syncer.ApplyLive](b.hear("b", live(1))); !ok {
+		t.Error("the refused write is not taken again")
 	}
 }
 

@@ -1,7 +1,6 @@
 package simnet
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -164,34 +163,6 @@ func (n *Node) Write(bucket string, ops ...store.Op) {
 	n.fsync()
 }
 
-// fsync runs one sync after the other while anything is unsynced.
-func (n *Node) fsync() {
-	n.dirty = true
-	if n.syncing {
-		return
-	}
-	n.syncing = true
-	n.dirty = false
-	published := n.waiting
-	n.waiting = map[string][]group{}
-	n.later(time.Duration(n.w.rnd.Int64N(int64(n.w.cfg.SyncMax)))+50*time.Microsecond, func() {
-		// Commits made meanwhile reach the disk too: Sync covers all before it.
-		if err := n.store.Sync(); err != nil {
-			panic(fmt.Sprintf("simnet: sync: %v", err))
-		}
-		n.syncing = false
-		for _, bucket := range n.w.cfg.Buckets {
-			for _, g := range published[bucket] {
-				n.publish(g)
-			}
-			n.step(syncer.Synced{Bucket: bucket})
-		}
-		if n.dirty || len(n.waiting) > 0 {
-			n.fsync()
-		}
-	})
-}
-
 // liveLimit is small, so that announced writes are common.
 const liveLimit = 2048
 
@@ -212,9 +183,6 @@ func (n *Node) publish(g group) {
 		n.send(to, body, syncer.Heard{From: n.name, Bucket: g.bucket})
 	}
 }
-
-// errFull is why a store refuses to merge: the disk is full for a moment.
-var errFull = errors.New("simnet: disk full")
 
 func (n *Node) encode(m oplog.Message) []byte {
 	n.onDisk(m)
@@ -303,165 +271,6 @@ func (n *Node) act(a syncer.Action) {
 	}
 }
 
-// actOnStore carries out what touches the disk. It happens a while after it was
-// asked for, and the engine hears of it later still: much may come between.
-func (n *Node) actOnStore(a syncer.Action) {
-	switch a := a.(type) {
-	case syncer.ApplyLive:
-		n.queueApply(a.Bucket, a)
-	case syncer.ApplyPage:
-		n.queueApply(a.Bucket, a)
-	case syncer.EndPull:
-		n.queueApply(a.Bucket, a)
-	case syncer.OpenSnapshot:
-		n.later(n.moment(), func() { n.tell(n.donor.Open(a)) })
-	case syncer.ReadPage:
-		n.later(n.moment(), func() { n.tell(n.donor.Read(a)) })
-	case syncer.CloseSnapshot:
-		n.later(n.moment(), func() { n.report(n.donor.Close(a.Session)) })
-	case syncer.JoinBucket:
-		_, err := n.store.Join(a.Bucket)
-		n.report(err)
-		n.tell(syncer.Joined(a))
-	}
-}
-
-// queueApply has a bucket's merges carried out one after the other.
-func (n *Node) queueApply(bucket string, a syncer.Action) {
-	n.applies[bucket] = append(n.applies[bucket], a)
-	if len(n.applies[bucket]) == 1 {
-		n.later(n.moment(), func() { n.applyNext(bucket) })
-	}
-}
-
-// applyNext merges what was asked for first, live messages together with those
-// that follow them.
-func (n *Node) applyNext(bucket string) {
-	list := n.applies[bucket]
-	var ev syncer.Event
-	var err error
-	done := 1
-	refused := !n.w.quiet && n.w.rnd.Float64() < n.w.cfg.Refuse
-	if refused {
-		n.w.Stats.Refusals++
-		n.store.SetReadOnly(errFull)
-	}
-	switch a := list[0].(type) {
-	case syncer.ApplyLive:
-		run := []syncer.ApplyLive{a}
-		for _, next := range list[1:] {
-			live, ok := next.(syncer.ApplyLive)
-			if !ok {
-				break
-			}
-			run = append(run, live)
-		}
-		done = len(run)
-		_, applied := carry.Live(n.store, n.wall(), run)
-		ev, err = applied, applied.Err
-	case syncer.ApplyPage:
-		_, applied := carry.Page(n.store, n.wall(), a)
-		ev, err = applied, applied.Err
-	case syncer.EndPull:
-		ended := carry.End(n.store, n.wall(), a)
-		ev, err = ended, ended.Err
-		n.w.Stats.Pulls++
-		n.w.note("%s ends pull of %s, clock %v", n.name, a.Bucket, a.Claim)
-	}
-	if refused {
-		n.store.ClearReadOnly()
-	}
-	if !errors.Is(err, errFull) {
-		n.reportGap(err)
-	}
-	n.fsync()
-	n.tell(ev)
-	if n.applies[bucket] = list[done:]; len(list) > done {
-		n.later(n.moment(), func() { n.applyNext(bucket) })
-	}
-}
-
-// tell gives the engine the end of an action a moment after it ended.
-func (n *Node) tell(ev syncer.Event) { n.later(n.moment(), func() { n.step(ev) }) }
-
-// onDisk notes a message that tells of own writes which are not on disk: rule
-// W4. Whether it arrives makes no difference.
-func (n *Node) onDisk(m oplog.Message) {
-	for _, bucket := range n.w.cfg.Buckets {
-		b, _ := n.store.Bucket(bucket)
-		own, durable := b.Origin(), b.DurableSeq()
-		high := oplog.Seq(0)
-		look := func(list []oplog.Entry) {
-			for i := range list {
-				if list[i].Stamp.Origin == own && n.w.ledger.has(bucket, &list[i]) {
-					high = max(high, list[i].Stamp.Seq)
-				}
-			}
-		}
-		switch m := m.(type) {
-		case *oplog.Live:
-			look(m.Entries)
-		case *oplog.Page:
-			look(m.Entries)
-		case *oplog.Begin:
-			if len(n.w.cfg.Buckets) == 1 {
-				high = m.Clock[own]
-			}
-		case *oplog.Heartbeat:
-			n.compareDigests(b, m.Digests)
-		case *oplog.Hello:
-			n.compareDigests(b, m.Digests)
-		case *oplog.HelloReply:
-			n.compareDigests(b, m.Digests)
-		}
-		if high > durable && !own.IsZero() {
-			n.blame(fmt.Errorf("%s sends %s of its write %d in %s, on disk is %d", n.name, oplog.KindOf(m), high, bucket, durable))
-		}
-	}
-}
-
-func (n *Node) compareDigests(b *store.Bucket, list []oplog.Digest) {
-	durable := b.Durable()
-	durable.Bucket = b.Name()
-	for _, d := range list {
-		if d.Bucket == b.Name() && d != durable {
-			n.blame(fmt.Errorf("%s tells a digest of %s that is not of its durable state", n.name, d.Bucket))
-		}
-	}
-}
-
-func (n *Node) blame(err error) {
-	if n.problem == nil {
-		n.w.note("%v", err)
-		n.problem = err
-	}
-}
-
-// moment is how long the disk takes. What is asked for first ends first.
-func (n *Node) moment() time.Duration {
-	end := n.w.now.Add(time.Duration(n.w.rnd.Int64N(int64(2 * time.Millisecond))))
-	if end.Before(n.diskFree) {
-		end = n.diskFree
-	}
-	n.diskFree = end
-	return end.Sub(n.w.now)
-}
-
-// reportGap fails the run unless the store only refused live messages after a
-// gap: those that followed a refused one.
-func (n *Node) reportGap(err error) {
-	if err != nil && n.w.Stats.Refusals == 0 {
-		n.report(err)
-	}
-}
-
-// report fails the run: on this stage the store itself never fails.
-func (n *Node) report(err error) {
-	if err != nil {
-		panic(fmt.Sprintf("simnet: %s: %v", n.name, err))
-	}
-}
-
 func (w *World) named(name string) *Node {
 	for _, n := range w.nodes {
 		if n.name == name {
@@ -469,23 +278,4 @@ func (w *World) named(name string) *Node {
 		}
 	}
 	return nil
-}
-
-// describe names a message and its numbers for a trace.
-func describe(m oplog.Message) string {
-	switch m := m.(type) {
-	case *oplog.Pull:
-		return fmt.Sprintf("pull clock=%v resume=%v cursor=%q", m.Clock, m.Resume, m.Cursor)
-	case *oplog.Begin:
-		return fmt.Sprintf("begin clock=%v key_order=%v", m.Clock, m.KeyOrder)
-	case *oplog.Page:
-		return fmt.Sprintf("page %d of %d entries", m.Number, len(m.Entries))
-	case *oplog.End:
-		return fmt.Sprintf("end pages=%d entries=%d cut=%v", m.Pages, m.Entries, m.Cut)
-	case *oplog.Abort:
-		return fmt.Sprintf("abort %s: %s", m.Reason, m.Text)
-	case *oplog.HelloReply:
-		return fmt.Sprintf("hello_reply differ=%d", len(m.Digests))
-	}
-	return oplog.KindOf(m).String()
 }
