@@ -285,7 +285,7 @@ func liveHeader(m *oplog.Live) map[string]string {
 	}
 	if len(m.Entries) > 0 {
 		last := m.Entries[len(m.Entries)-1].Stamp.HLC
-		h["Replicator-Hlc"] = strconv.FormatUint(uint64(last), 10)
+		h["Replicator-Hlc"] = last.String()
 	}
 	return h
 }

@@ -32,7 +32,7 @@ func TestAnyBytesArrive(t *testing.T) {
 		if err != nil {
 			t.Fatalf("get %q: %v", key, err)
 		}
-		if string(got.Value) != value || got.Node != "a" || got.Stamp.Seq != res.Seq || uint64(got.Stamp.HLC) != res.HLC {
+		if string(got.Value) != value || got.Node != "a" || got.Stamp.Seq != res.Seq || got.Stamp.HLC != res.HLC {
 			t.Errorf("get %q = %+v, put %+v", key, got, res)
 		}
 	}

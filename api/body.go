@@ -46,17 +46,17 @@ type LoadError struct {
 
 // A PutResult tells which write a put or a delete became.
 type PutResult struct {
-	V         int    `json:"v"`
-	Node      string `json:"node"`
-	Origin    string `json:"origin"`
-	Seq       uint64 `json:"seq"`
-	HLC       uint64 `json:"hlc"`
-	Timestamp string `json:"timestamp"`
+	V         int       `json:"v"`
+	Node      string    `json:"node"`
+	Origin    string    `json:"origin"`
+	Seq       uint64    `json:"seq"`
+	HLC       oplog.HLC `json:"hlc"`
+	Timestamp string    `json:"timestamp"`
 }
 
 func putResult(node string, s oplog.Stamp) PutResult {
 	return PutResult{
-		V: 1, Node: node, Origin: s.Origin.String(), Seq: s.Seq, HLC: uint64(s.HLC),
+		V: 1, Node: node, Origin: s.Origin.String(), Seq: s.Seq, HLC: s.HLC,
 		Timestamp: formatMillis(s.HLC.Millis()),
 	}
 }

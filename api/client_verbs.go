@@ -25,8 +25,8 @@ func (c *Client) Get(ctx context.Context, bucket string, key []byte) (Record, er
 		return Record{}, fmt.Errorf("get: reply of %q: %w", r.Node, err)
 	}
 	seq, _ := strconv.ParseUint(m.header.Get(HeaderSeq), 10, 64)
-	hlc, _ := strconv.ParseUint(m.header.Get(HeaderHLC), 10, 64)
-	r.Stamp = oplog.Stamp{HLC: oplog.HLC(hlc), Origin: origin, Seq: seq}
+	hlc, _ := oplog.ParseHLC(m.header.Get(HeaderHLC))
+	r.Stamp = oplog.Stamp{HLC: hlc, Origin: origin, Seq: seq}
 	if t, err := time.Parse(time.RFC3339, m.header.Get(HeaderExpiry)); err == nil {
 		r.Expiry = t.UnixMilli()
 	}

@@ -52,7 +52,7 @@ func (r *Record) AppendJSON(b []byte) []byte {
 		b = append(b, `,"origin":`...)
 		b = appendText(b, []byte(r.Stamp.Origin.String()))
 		b = strconv.AppendUint(append(b, `,"seq":`...), r.Stamp.Seq, 10)
-		b = strconv.AppendUint(append(b, `,"hlc":`...), uint64(r.Stamp.HLC), 10)
+		b = append(append(append(b, `,"hlc":"`...), r.Stamp.HLC.String()...), '"')
 		b = append(append(append(b, `,"timestamp":"`...), r.Timestamp()...), '"')
 	}
 	if r.Expiry != 0 {
@@ -141,7 +141,7 @@ type recordJSON struct {
 	Local     bool            `json:"local"`
 	Origin    string          `json:"origin"`
 	Seq       uint64          `json:"seq"`
-	HLC       uint64          `json:"hlc"`
+	HLC       oplog.HLC       `json:"hlc"`
 	Timestamp string          `json:"timestamp"`
 	Expiry    string          `json:"expiry"`
 	Node      string          `json:"node"`
@@ -193,7 +193,7 @@ func (j *recordJSON) stamp(r *Record) error {
 		if err != nil {
 			return err
 		}
-		r.Stamp = oplog.Stamp{HLC: oplog.HLC(j.HLC), Origin: o, Seq: j.Seq}
+		r.Stamp = oplog.Stamp{HLC: j.HLC, Origin: o, Seq: j.Seq}
 	}
 	if j.Expiry != "" {
 		t, err := time.Parse(time.RFC3339, j.Expiry)

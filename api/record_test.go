@@ -58,7 +58,7 @@ func TestParseRecordRefuses(t *testing.T) {
 
 func FuzzParseRecord(f *testing.F) {
 	f.Add([]byte(`{"key":"k","value":"v"}`))
-	f.Add([]byte(`{"key_b64":"/w==","value_b64":"","origin":"a/0000000000000001","seq":1,"hlc":2}`))
+	f.Add([]byte(`{"key_b64":"/w==","value_b64":"","origin":"a/0000000000000001","seq":1,"hlc":"0000000000000002"}`))
 	f.Fuzz(func(t *testing.T, line []byte) {
 		r, err := api.ParseRecord(line)
 		if err != nil {

@@ -82,7 +82,7 @@ func (s *Service) get(ctx context.Context, r *request) (*reply, error) {
 		HeaderNode:   {s.backend.Name()},
 		HeaderOrigin: {e.Stamp.Origin.String()},
 		HeaderSeq:    {strconv.FormatUint(e.Stamp.Seq, 10)},
-		HeaderHLC:    {strconv.FormatUint(uint64(e.Stamp.HLC), 10)},
+		HeaderHLC:    {e.Stamp.HLC.String()},
 	}
 	if e.Expiry != 0 {
 		h.Set(HeaderExpiry, formatMillis(e.Expiry))

@@ -56,7 +56,7 @@ func (c *client) put(ctx context.Context, key, value string) (oplog.Stamp, error
 		return oplog.Stamp{}, fmt.Errorf("reply %q: %w", reply, err)
 	}
 	origin, err := oplog.ParseOrigin(put.Origin)
-	return oplog.Stamp{HLC: oplog.HLC(put.HLC), Origin: origin, Seq: put.Seq}, err
+	return oplog.Stamp{HLC: put.HLC, Origin: origin, Seq: put.Seq}, err
 }
 
 func (c *client) get(ctx context.Context, key string) (string, error) {

@@ -85,7 +85,10 @@ func refuse(m Message, err error) error {
 // A coder that meets an error remembers it and does nothing from then on.
 type coder interface {
 	str(name string, p *string)
+	// uint visits a number that counts something, word one that is compared or
+	// ordered as 64 bits: a hash, an epoch, a timestamp.
 	uint(name string, p *uint64)
+	word(name string, p *uint64)
 	int(name string, p *int64)
 	bool(name string, p *bool)
 	data(name string, p *[]byte)
@@ -151,7 +154,7 @@ func codeClock(c coder, name string, clock *Clock) {
 
 func codeStamp(c coder, name string, s *Stamp) {
 	c.object(name, 3, func(c coder) {
-		c.uint("hlc", (*uint64)(&s.HLC))
+		c.word("hlc", (*uint64)(&s.HLC))
 		c.origin("origin", &s.Origin)
 		c.uint("seq", &s.Seq)
 	})

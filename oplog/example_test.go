@@ -25,7 +25,7 @@ func ExampleEncode() {
 	}
 	fmt.Println(string(body))
 	// Output:
-	// {"v":1,"type":"live","bucket":"default","origin":"paris/0000000000005eed","first":1,"last":2,"entries":[{"key":"greeting","value":"hello","hlc":115816896921600000,"origin":"paris/0000000000005eed","seq":1},{"key_b64":"/w==","hlc":115816896921600001,"origin":"paris/0000000000005eed","seq":2,"flags":1}]}
+	// {"v":1,"type":"live","bucket":"default","origin":"paris/0000000000005eed","first":1,"last":2,"entries":[{"key":"greeting","value":"hello","hlc":"019b76daa8000000","origin":"paris/0000000000005eed","seq":1},{"key_b64":"/w==","hlc":"019b76daa8000001","origin":"paris/0000000000005eed","seq":2,"flags":1}]}
 }
 
 // Decode tells by byte 0 in which codec a body is.

@@ -29,12 +29,12 @@ func (d Digest) Same(e Digest) bool {
 func codeDigest(c coder, d *Digest) {
 	c.object("", 7, func(c coder) {
 		c.str("bucket", &d.Bucket)
-		c.uint("clock", &d.Clock)
-		c.uint("ahead", &d.Ahead)
-		c.uint("sum", &d.Sum)
-		c.uint("epoch", &d.Epoch)
+		c.word("clock", &d.Clock)
+		c.word("ahead", &d.Ahead)
+		c.word("sum", &d.Sum)
+		c.word("epoch", &d.Epoch)
 		c.uint("own", &d.Own)
-		c.uint("floor", (*uint64)(&d.Floor))
+		c.word("floor", (*uint64)(&d.Floor))
 	})
 }
 
@@ -120,7 +120,7 @@ func (*Hello) kind() Kind { return KindHello }
 
 func (m *Hello) code(c coder) {
 	codeInstance(c, &m.From)
-	c.uint("session", &m.Session)
+	c.word("session", &m.Session)
 	codeFormats(c, &m.Formats)
 	c.uint("max_body", &m.MaxBody)
 	codeList(c, "digests", &m.Digests, MaxDigests, codeDigest)
@@ -144,7 +144,7 @@ func (*HelloReply) kind() Kind { return KindHelloReply }
 
 func (m *HelloReply) code(c coder) {
 	codeInstance(c, &m.From)
-	c.uint("session", &m.Session)
+	c.word("session", &m.Session)
 	codeFormats(c, &m.Formats)
 	c.uint("max_body", &m.MaxBody)
 	codeList(c, "digests", &m.Digests, MaxDigests, codeDigest)

@@ -1,6 +1,9 @@
 package oplog
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // hlcBits is how many low bits of an HLC count events within a millisecond.
 const hlcBits = 16
@@ -26,6 +29,27 @@ func hlcOf(ms int64, counter HLC) HLC {
 		return 1<<64 - 1
 	}
 	return HLC(ms)<<hlcBits | counter
+}
+
+// String returns h as 16 hex digits, which sort as the readings do.
+func (h HLC) String() string { return fmt.Sprintf("%016x", uint64(h)) }
+
+// ParseHLC reads what HLC.String wrote.
+func ParseHLC(s string) (HLC, error) {
+	n, err := parseHex64(s)
+	if err != nil {
+		return 0, fmt.Errorf("hlc %w", err)
+	}
+	return HLC(n), nil
+}
+
+// MarshalText returns what String does.
+func (h HLC) MarshalText() ([]byte, error) { return []byte(h.String()), nil }
+
+// UnmarshalText reads what MarshalText wrote.
+func (h *HLC) UnmarshalText(text []byte) (err error) {
+	*h, err = ParseHLC(string(text))
+	return err
 }
 
 // Time returns the wall-clock part of h, in UTC, to the millisecond.

@@ -89,3 +89,21 @@ func TestHLCAddIsMonotonic(t *testing.T) {
 		}
 	})
 }
+
+func TestHLCText(t *testing.T) {
+	for _, h := range []oplog.HLC{0, 1, 1_767_225_600_000 << 16, 1<<64 - 1} {
+		text, err := h.MarshalText()
+		if err != nil || len(text) != 16 {
+			t.Errorf("%d is written as %q, %v", uint64(h), text, err)
+		}
+		var back oplog.HLC
+		if err := back.UnmarshalText(text); err != nil || back != h {
+			t.Errorf("%q is read as %v, %v", text, back, err)
+		}
+	}
+	for _, bad := range []string{"", "1", "000000000000000g", "00000000000000001", "-000000000000001"} {
+		if h, err := oplog.ParseHLC(bad); err == nil {
+			t.Errorf("%q is read as %v", bad, h)
+		}
+	}
+}

@@ -106,6 +106,11 @@ func TestHostileMsgpackIsRefused(t *testing.T) {
 		"object of too many":      pack(t, 11, list{7, aNonce, aNonce, 1}, "b", 1),
 		"no session":              pack(t, 11, list{0, aNonce, aNonce}, "b", 1),
 		"session of nobody":       pack(t, 11, list{7, make([]byte, 16), aNonce}, "b", 1),
+		"hlc as number":             page(`"key":"k","hlc":9,"origin":"paris/0000000000000007","seq":5`),
+		"hlc too short":             page(`"key":"k","hlc":"9","origin":"paris/0000000000000007","seq":5`),
+		"hlc too long":              page(`"key":"k","hlc":"00000000000000009","origin":"paris/0000000000000007","seq":5`),
+		"hlc not hex":               page(`"key":"k","hlc":"000000000000000x","origin":"paris/0000000000000007","seq":5`),
+		"hlc with a sign":           page(`"key":"k","hlc":"+000000000000009","origin":"paris/0000000000000007","seq":5`),
 		"nonce too short":         pack(t, 11, list{7, aNonce[:15], aNonce}, "b", 1),
 		"nonce too long":          pack(t, 11, list{7, append(aNonce, 1), aNonce}, "b", 1),
 		"nonce as string":         pack(t, 11, list{7, string(aNonce), aNonce}, "b", 1),
@@ -189,13 +194,13 @@ func TestHostileMsgpackIsRefused(t *testing.T) {
 }
 
 func TestHostileJSONIsRefused(t *testing.T) {
-	const session = `"session":{"id":7,"puller":"01000000000000000000000000000000"}`
+	const session = `"session":{"id":"0000000000000007","puller":"01000000000000000000000000000000"}`
 	ack := func(rest string) string { return `{"v":1,"type":"ack",` + session + `,"bucket":"b"` + rest + `}` }
 	page := func(entry string) string {
 		return `{"v":1,"type":"page",` + session + `,"number":1,"entries":[{` + entry + `}]}`
 	}
 	begin := func(rows string) string { return `{"v":1,"type":"begin",` + session + `,"clock":[` + rows + `]}` }
-	const stamp = `,"hlc":9,"origin":"paris/0000000000000007","seq":5`
+	const stamp = `,"hlc":"0000000000000009","origin":"paris/0000000000000007","seq":5`
 	decode(t, []byte(ack(`,"number":18446744073709551615`)))
 	decode(t, []byte(" " + page(`"key":"k"`+stamp) + " \n")[1:])
 	decode(t, []byte(page(`"key_b64":"/w=="`+stamp)))
@@ -207,7 +212,7 @@ func TestHostileJSONIsRefused(t *testing.T) {
 		"two":                       ack("") + ack(""),
 		"trailing brace":            ack("") + "}",
 		"unknown field":             ack(`,"x":1`),
-		"unknown field in a group":  `{"v":1,"type":"ack","session":{"id":7,"puller":"01000000000000000000000000000000","x":0}}`,
+		"unknown field in a group":  `{"v":1,"type":"ack","session":{"id":"0000000000000007","puller":"01000000000000000000000000000000","x":0}}`,
 		"unknown field in an entry": page(`"key":"k","x":0` + stamp),
 		"field in other case":       ack(`,"Number":1`),
 		"field twice":               ack(`,"number":1,"number":1`),
@@ -234,9 +239,14 @@ func TestHostileJSONIsRefused(t *testing.T) {
 		"key in loose base64":       page(`"key_b64":"/x=="` + stamp),
 		"batch of one":              page(`"key":"k","batch":[1]` + stamp),
 		"batch above 32 bits":       page(`"key":"k","batch":[4294967296,1]` + stamp),
-		"origin without an epoch":   page(`"key":"k","hlc":9,"origin":"paris","seq":5`),
-		"origin of epoch zero":      page(`"key":"k","hlc":9,"origin":"paris/0000000000000000","seq":5`),
-		"nonce too short":           `{"v":1,"type":"ack","session":{"id":7,"puller":"01"}}`,
+		"origin without an epoch":   page(`"key":"k","hlc":"0000000000000009","origin":"paris","seq":5`),
+		"origin of epoch zero":      page(`"key":"k","hlc":"0000000000000009","origin":"paris/0000000000000000","seq":5`),
+		"hlc as number":             page(`"key":"k","hlc":9,"origin":"paris/0000000000000007","seq":5`),
+		"hlc too short":             page(`"key":"k","hlc":"9","origin":"paris/0000000000000007","seq":5`),
+		"hlc too long":              page(`"key":"k","hlc":"00000000000000009","origin":"paris/0000000000000007","seq":5`),
+		"hlc not hex":               page(`"key":"k","hlc":"000000000000000x","origin":"paris/0000000000000007","seq":5`),
+		"hlc with a sign":           page(`"key":"k","hlc":"+000000000000009","origin":"paris/0000000000000007","seq":5`),
+		"nonce too short":           `{"v":1,"type":"ack","session":{"id":"0000000000000007","puller":"01"}}`,
 		"clock row twice":           begin(`{"origin":"a/0000000000000001","seq":1},{"origin":"a/0000000000000001","seq":2}`),
 		"clock out of order":        begin(`{"origin":"b/0000000000000001","seq":1},{"origin":"a/0000000000000001","seq":2}`),
 		"clock row of zero":         begin(`{"origin":"a/0000000000000001"}`),
@@ -509,7 +519,7 @@ func TestHostileBodiesCostLittle(t *testing.T) {
 		return slices.Concat(head, bytes.Repeat([]byte(unit), size/len(unit)), []byte(tail))
 	}
 	array := func(n uint32) raw { return binary.BigEndian.AppendUint32(raw{0xdd}, n) }
-	const session = `"session":{"id":7,"puller":"01000000000000000000000000000000"}`
+	const session = `"session":{"id":"0000000000000007","puller":"01000000000000000000000000000000"}`
 	bodies := map[string][]byte{
 		"claims of strings": pack(t, 11, aSession, raw{0xdb, 255, 255, 255, 255}),
 		"claims of lists":   pack(t, 9, aSession, 1, array(1<<32-1)),

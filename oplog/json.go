@@ -13,7 +13,9 @@ import (
 
 // The JSON form of a message is one object: "v", "type", then its fields by
 // name. Fields that are zero are left out. Bytes are a string where they are
-// UTF-8 and base64 under NAME_b64 where they are not.
+// UTF-8 and base64 under NAME_b64 where they are not. Hashes, epochs, session
+// ids and timestamps are 16 hex digits: many readers of JSON hold a number as a
+// float64, which rounds above 2^53, and text of one length sorts as its number.
 
 func encodeJSON(m Message) ([]byte, error) {
 	w := &jsonWriter{}
@@ -88,6 +90,13 @@ func (w *jsonWriter) uint(name string, p *uint64) {
 	if *p != 0 || name == "" {
 		w.name(name)
 		w.buf = strconv.AppendUint(w.buf, *p, 10)
+	}
+}
+
+func (w *jsonWriter) word(name string, p *uint64) {
+	if *p != 0 || name == "" {
+		w.name(name)
+		w.buf = fmt.Appendf(w.buf, `"%016x"`, *p)
 	}
 }
 
@@ -349,6 +358,16 @@ func (r *jsonReader) uint(name string, p *uint64) {
 		r.wrong(name, raw)
 		return
 	}
+	*p = n
+}
+
+func (r *jsonReader) word(name string, p *uint64) {
+	text, ok := r.text(name)
+	if !ok {
+		return
+	}
+	n, err := parseHex64(string(text))
+	r.fail(err)
 	*p = n
 }
 

@@ -75,7 +75,7 @@ func codeEntry(c coder, e *Entry) {
 	c.object("", 9, func(c coder) {
 		c.data("key", &e.Key)
 		c.data("value", &e.Value)
-		c.uint("hlc", (*uint64)(&e.Stamp.HLC))
+		c.word("hlc", (*uint64)(&e.Stamp.HLC))
 		c.origin("origin", &e.Stamp.Origin)
 		c.uint("seq", &e.Stamp.Seq)
 		codeFlags(c, e)

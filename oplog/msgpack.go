@@ -46,6 +46,7 @@ func (w *msgpackWriter) fail(err error)            { w.keep(err) }
 func (w *msgpackWriter) failed() bool              { return w.err != nil }
 func (w *msgpackWriter) reading() bool             { return false }
 func (w *msgpackWriter) uint(_ string, p *uint64)  { w.keep(w.enc.EncodeUint(*p)) }
+func (w *msgpackWriter) word(_ string, p *uint64)  { w.keep(w.enc.EncodeUint(*p)) }
 func (w *msgpackWriter) int(_ string, p *int64)    { w.keep(w.enc.EncodeInt(*p)) }
 func (w *msgpackWriter) bool(_ string, p *bool)    { w.keep(w.enc.EncodeBool(*p)) }
 func (w *msgpackWriter) nonce(_ string, p *Nonce)  { w.bytes(p[:]) }
@@ -141,6 +142,8 @@ func (r *msgpackReader) code() byte {
 	}
 	return c
 }
+
+func (r *msgpackReader) word(name string, p *uint64) { r.uint(name, p) }
 
 func (r *msgpackReader) uint(name string, p *uint64) {
 	c := r.code()

@@ -41,14 +41,20 @@ func (o Origin) Compare(p Origin) int {
 // ParseOrigin reads what Origin.String wrote.
 func ParseOrigin(s string) (Origin, error) {
 	node, hex, ok := strings.Cut(s, "/")
-	if !ok || !ValidName(node) || len(hex) != 16 {
-		return Origin{}, fmt.Errorf("origin %q: want node/16 hex digits", clip(s))
-	}
-	epoch, err := strconv.ParseUint(hex, 16, 64)
-	if err != nil {
+	epoch, err := parseHex64(hex)
+	if !ok || !ValidName(node) || err != nil {
 		return Origin{}, fmt.Errorf("origin %q: want node/16 hex digits", clip(s))
 	}
 	return Origin{Node: node, Epoch: epoch}, nil
+}
+
+// parseHex64 reads 64 bits written as exactly 16 hex digits.
+func parseHex64(s string) (uint64, error) {
+	n, err := strconv.ParseUint(s, 16, 64)
+	if len(s) != 16 || err != nil {
+		return 0, fmt.Errorf("%q: want 16 hex digits", clip(s))
+	}
+	return n, nil
 }
 
 // A Dot names one write for ever: its origin and its place there.

@@ -15,7 +15,7 @@ type Session struct {
 
 func codeSession(c coder, s *Session) {
 	c.object("session", 3, func(c coder) {
-		c.uint("id", &s.ID)
+		c.word("id", &s.ID)
 		c.nonce("puller", &s.Puller)
 		c.nonce("donor", &s.Donor)
 	})
@@ -41,7 +41,7 @@ func (*Compare) kind() Kind { return KindCompare }
 func (m *Compare) code(c coder) {
 	codeSession(c, &m.Session)
 	c.str("bucket", &m.Bucket)
-	codeList(c, "parts", &m.Parts, ClockParts, func(c coder, n *uint64) { c.uint("", n) })
+	codeList(c, "parts", &m.Parts, ClockParts, func(c coder, n *uint64) { c.word("", n) })
 }
 
 func (m *Compare) check() error {

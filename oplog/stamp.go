@@ -33,5 +33,5 @@ func (s Stamp) complete() bool {
 // Dot returns the name of the write that bears s.
 func (s Stamp) Dot() Dot { return Dot{Origin: s.Origin, Seq: s.Seq} }
 
-// String returns the stamp as hlc@node/epoch:seq.
-func (s Stamp) String() string { return fmt.Sprintf("%d@%s", uint64(s.HLC), s.Dot()) }
+// String returns the stamp as hlc@node/epoch:seq, hlc and epoch in hex.
+func (s Stamp) String() string { return fmt.Sprintf("%s@%s", s.HLC, s.Dot()) }

@@ -57,7 +57,7 @@ func TestStampOrderIsTotal(t *testing.T) {
 
 func TestStampString(t *testing.T) {
 	s := oplog.Stamp{HLC: 65537, Origin: oplog.Origin{Node: "paris", Epoch: 0xabc}, Seq: 7}
-	if got, want := s.String(), "65537@paris/0000000000000abc:7"; got != want {
+	if got, want := s.String(), "0000000000010001@paris/0000000000000abc:7"; got != want {
 		t.Errorf("String() = %q, want %q", got, want)
 	}
 	if got, want := s.Dot().String(), "paris/0000000000000abc:7"; got != want {

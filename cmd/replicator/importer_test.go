@@ -126,7 +126,7 @@ not json
 {"key":"","value":"2"}
 {"key":"no value"}
 {"key":"refused","value":"3"}
-{"key":"two","value":"2","origin":"a/0000000000000001","seq":1,"hlc":1,"timestamp":"2026-01-01T00:00:00Z"}`
+{"key":"two","value":"2","origin":"a/0000000000000001","seq":1,"hlc":"0000000000000001","timestamp":"2026-01-01T00:00:00Z"}`
 
 func TestBadLinesAreNamedAndSkipped(t *testing.T) {
 	s := &shelf{}
