@@ -32,6 +32,7 @@ type state struct {
 	parts                [oplog.HashParts]uint64
 	sum                  uint64
 	claim                oplog.Clock // of the token; nil if there is none
+	rec                  *Reconcile  // set while the token is one of a reconcile
 }
 
 func newBucket(s *Store, id uint32, name string) *Bucket {

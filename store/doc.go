@@ -35,5 +35,7 @@
 //	17 bucket hlc key            tombstones by timestamp
 //	18 bucket expiry key         rows with an expiry by time
 //	19 bucket 00 / 01            cursor and claim of a running key-ordered pull
+//	19 bucket 02 / 03            of a reconcile: guard, and the gate to be
 //	1a                           reserved: lost
+//	1b bucket key                verdict of a running reconcile on that key
 package store

@@ -17,6 +17,9 @@ var (
 	ErrNewerFormat = errors.New("store: written by a newer version of this program; run that version, or start with an empty folder")
 	// ErrTooManyBuckets reports a Join above Options.MaxBuckets.
 	ErrTooManyBuckets = errors.New("store: too many buckets")
+	// ErrReconciling reports entries that came by another road while the bucket
+	// is being reconciled. What they bring is pulled when that has ended.
+	ErrReconciling = errors.New("store: the bucket is being reconciled")
 	// ErrNoNode reports that neither the options nor the store name a node.
 	ErrNoNode = errors.New("store: no node name given and none stored")
 )

@@ -24,6 +24,7 @@ const (
 	tableExpiry = 0x18
 	tableToken  = 0x19
 	_           = 0x1a // reserved: lost
+	tableStage  = 0x1b
 )
 
 const prefixLen = 5 // table and bucket id, before the rest of a bucket's key
@@ -96,8 +97,20 @@ func indexKey(bucket uint32, e *oplog.Entry) ([]byte, bool) {
 	return append(b, e.Key...), true
 }
 
-func tokenKeys(bucket uint32) (cursor, claim []byte) {
-	return append(bucketKey(tableToken, bucket, 1), 0), append(bucketKey(tableToken, bucket, 1), 1)
+// The parts of a token.
+const (
+	tokenCursor = iota
+	tokenClaim
+	tokenGuard
+	tokenGate
+)
+
+func tokenKey(bucket uint32, part byte) []byte {
+	return append(bucketKey(tableToken, bucket, 1), part)
+}
+
+func stageKey(bucket uint32, key []byte) []byte {
+	return append(bucketKey(tableStage, bucket, len(key)), key...)
 }
 
 func encodeUint64(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }

@@ -16,6 +16,9 @@ func (b *Bucket) ApplyLive(now time.Time, msgs []*oplog.Live) (Applied, error) {
 	if err := b.s.writable(); err != nil {
 		return Applied{}, err
 	}
+	if b.state.rec != nil {
+		return Applied{}, ErrReconciling
+	}
 	t := newTx(b)
 	var a Applied
 	for _, m := range msgs {

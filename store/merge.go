@@ -73,10 +73,10 @@ func (t *tx) merge(now time.Time, e *oplog.Entry, a *Applied) (news bool, err er
 	if s.cur != nil && !s.cur.Stamp.Less(e.Stamp) {
 		return true, nil
 	}
-	ambiguous := !e.Tombstone && e.Stamp.HLC <= t.b.state.gcts && t.absentLike(s)
+	ambiguous := !e.Tombstone && e.Stamp.HLC <= t.gcts && absentLike(s, t.gcts)
 	t.put(s, newRow(*e))
 	if ambiguous {
-		return true, t.reissue(now, s, a)
+		return true, t.reissue(s, a)
 	}
 	return true, nil
 }
@@ -95,10 +95,11 @@ func (t *tx) observe(now time.Time, e *oplog.Entry, a *Applied) {
 }
 
 // reissue writes the slot's row, which may be older than a tombstone that was
-// collected here, once more as an own new write: all will agree on that.
-func (t *tx) reissue(now time.Time, s *slot, a *Applied) error {
+// collected, once more as an own new write: all will agree on that. Its
+// timestamp is as low as can be: what somebody wrote since should beat it.
+func (t *tx) reissue(s *slot, a *Applied) error {
 	e := oplog.Entry{Key: s.cur.Key, Value: s.cur.Value, Expiry: s.cur.Expiry}
-	r, err := t.issue(now, s, e)
+	r, err := t.issueAt(max(t.guard(), s.cur.Stamp.HLC)+1, s, e)
 	if err != nil {
 		return err
 	}

@@ -21,6 +21,9 @@ func (b *Bucket) ApplyPage(now time.Time, entries []oplog.Entry, token *Token) (
 	if err := b.s.writable(); err != nil {
 		return Applied{}, err
 	}
+	if b.state.rec != nil {
+		return Applied{}, ErrReconciling
+	}
 	t := newTx(b)
 	var a Applied
 	for i := range entries {
@@ -50,6 +53,9 @@ func (b *Bucket) EndPull(_ time.Time, claim oplog.Clock) error {
 	defer b.mu.Unlock()
 	if err := b.s.writable(); err != nil {
 		return err
+	}
+	if b.state.rec != nil {
+		return ErrReconciling
 	}
 	t := newTx(b)
 	for o, seq := range claim {

@@ -63,7 +63,7 @@ func TestTokenComesAndGoes(t *testing.T) {
 		{Cursor: []byte("l"), Claim: oplog.Clock{foreign("x").o: 4, foreign("y").o: 5}},
 		{Cursor: []byte("l"), Claim: oplog.Clock{foreign("x").o: 4}},
 	} {
-		if err := b.SaveToken(tok); err != nil {
+		if _, err := b.ApplyPage(noon, nil, &tok); err != nil {
 			t.Fatal(err)
 		}
 		got, ok, err := b.Token()
@@ -71,7 +71,7 @@ func TestTokenComesAndGoes(t *testing.T) {
 			t.Fatal(got, ok, err)
 		}
 	}
-	if err := b.DropToken(); err != nil {
+	if err := b.EndPull(noon, nil); err != nil {
 		t.Fatal(err)
 	}
 	if _, ok, _ := b.Token(); ok {

@@ -255,7 +255,30 @@ func (s *Store) loadBuckets() error {
 			return err
 		}
 	}
-	return nil
+	return s.finishSweeps()
+}
+
+// finishSweeps carries to their end the reconciles that a crash broke off after
+// all was compared.
+func (s *Store) finishSweeps() error {
+	swept := false
+	for _, name := range slices.Sorted(maps.Keys(s.buckets)) {
+		b := s.buckets[name]
+		if b.state.rec == nil || !b.state.rec.sweeping {
+			continue
+		}
+		b.mu.Lock()
+		err := b.sweep(&Applied{}) // what it writes anew, the peers pull
+		b.mu.Unlock()
+		if err != nil {
+			return err
+		}
+		swept = true
+	}
+	if !swept {
+		return nil
+	}
+	return s.sync()
 }
 
 // Sync makes durable all that was committed before the call, and only then

@@ -167,6 +167,8 @@ func TestClosedStoreAnswersErrClosed(t *testing.T) {
 			_, _, getErr := b.Get([]byte("a"))
 			_, snapErr := b.Snapshot()
 			_, joinErr := s.Join("new")
+			_, collectErr := b.Collect(noon, store.CollectOptions{Force: true, Upto: 1 << 63})
+			_, compareErr := b.Compare(noon, store.Stretch{Token: store.Token{Rec: &store.Reconcile{}}})
 			var rowsErr, logErr error
 			for _, err := range snap.Rows(nil, nil) {
 				rowsErr = err
@@ -177,7 +179,7 @@ func TestClosedStoreAnswersErrClosed(t *testing.T) {
 			for what, err := range map[string]error{
 				"scan": scanErr, "write": writeErr, "live": liveErr, "page": pageErr, "get": getErr,
 				"snapshot": snapErr, "join": joinErr, "rows": rowsErr, "log": logErr,
-				"end": b.EndPull(noon, nil), "token": b.DropToken(), "sync": s.Sync(), "check": b.Check(),
+				"end": b.EndPull(noon, nil), "collect": collectErr, "compare": compareErr, "sync": s.Sync(), "check": b.Check(),
 			} {
 				if !errors.Is(err, store.ErrClosed) {
 					t.Errorf("%s: %v", what, err)

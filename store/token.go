@@ -13,6 +13,7 @@ import (
 type Token struct {
 	Cursor []byte
 	Claim  oplog.Clock
+	Rec    *Reconcile // set if the pull is a reconcile
 }
 
 // A tokenChange is what a tx does to the token. The claim lies beside the
@@ -21,17 +22,21 @@ type tokenChange struct {
 	set        bool
 	cursor     []byte
 	claim      oplog.Clock // nil: the token goes
+	rec        *Reconcile
 	writeClaim bool
+	writeRec   bool
 }
 
 func (t *tx) setToken(tok Token) {
-	stored := t.b.state.claim
-	write := stored == nil || !stored.Equal(tok.Claim)
-	claim := stored
-	if write {
-		claim = tok.Claim.Clone()
+	st := &t.b.state
+	c := tokenChange{set: true, cursor: bytes.Clone(tok.Cursor), claim: st.claim, rec: st.rec}
+	if st.claim == nil || !st.claim.Equal(tok.Claim) {
+		c.claim, c.writeClaim = tok.Claim.Clone(), true
 	}
-	t.token = tokenChange{set: true, cursor: bytes.Clone(tok.Cursor), claim: claim, writeClaim: write}
+	if !st.rec.equal(tok.Rec) {
+		c.rec, c.writeRec = tok.Rec.clone(), true
+	}
+	t.token = c
 	t.dirty = true
 }
 
@@ -46,19 +51,22 @@ func (t *tx) writeToken(batch Batch) {
 	if !t.token.set {
 		return
 	}
-	cursor, claim := tokenKeys(t.b.id)
 	if t.token.claim == nil {
-		batch.Delete(cursor)
-		batch.Delete(claim)
+		for part := range byte(tokenGate + 1) {
+			batch.Delete(tokenKey(t.b.id, part))
+		}
 		return
 	}
-	batch.Set(cursor, t.token.cursor)
+	batch.Set(tokenKey(t.b.id, tokenCursor), t.token.cursor)
 	if t.token.writeClaim {
-		batch.Set(claim, t.encodeClaim(t.token.claim))
+		batch.Set(tokenKey(t.b.id, tokenClaim), t.encodeClock(t.token.claim))
+	}
+	if t.token.writeRec {
+		t.writeRec(batch)
 	}
 }
 
-func (t *tx) encodeClaim(c oplog.Clock) []byte {
+func (t *tx) encodeClock(c oplog.Clock) []byte {
 	b := make([]byte, 0, 12*len(c))
 	for _, o := range c.Origins() {
 		b = binary.BigEndian.AppendUint32(b, t.number(o))
@@ -68,50 +76,32 @@ func (t *tx) encodeClaim(c oplog.Clock) []byte {
 }
 
 func (b *Bucket) loadClaim() error {
-	_, key := tokenKeys(b.id)
-	v, ok, err := b.s.kv.Get(key)
-	if err != nil || !ok {
+	var err error
+	if b.state.claim, err = b.readClock(tokenKey(b.id, tokenClaim)); err != nil || b.state.claim == nil {
 		return err
 	}
-	claim := oplog.Clock{}
+	b.state.rec, err = b.loadRec()
+	return err
+}
+
+// readClock reads what encodeClock wrote, nil if there is nothing.
+func (b *Bucket) readClock(key []byte) (oplog.Clock, error) {
+	v, ok, err := b.s.kv.Get(key)
+	if err != nil || !ok {
+		return nil, err
+	}
+	clock := oplog.Clock{}
 	for ; len(v) >= 12; v = v[12:] {
 		o, ok := b.s.origins.origin(binary.BigEndian.Uint32(v))
 		if !ok {
 			break
 		}
-		claim[o] = binary.BigEndian.Uint64(v[4:])
+		clock[o] = binary.BigEndian.Uint64(v[4:])
 	}
 	if len(v) > 0 {
-		return &CorruptError{Bucket: b.name, Key: key, Reason: "token that is no clock"}
+		return nil, &CorruptError{Bucket: b.name, Key: key, Reason: "part of a token that is no clock"}
 	}
-	b.state.claim = claim
-	return nil
-}
-
-// SaveToken stores the token of a pull that begins or was taken over.
-func (b *Bucket) SaveToken(tok Token) error {
-	if err := checkClaim(tok.Claim); err != nil {
-		return err
-	}
-	if len(tok.Cursor) > oplog.MaxKey {
-		return &LimitError{What: "bytes of a cursor", Size: int64(len(tok.Cursor)), Limit: oplog.MaxKey}
-	}
-	return b.changeToken(func(t *tx) { t.setToken(tok) })
-}
-
-// DropToken forgets the token.
-func (b *Bucket) DropToken() error { return b.changeToken((*tx).dropToken) }
-
-func (b *Bucket) changeToken(change func(*tx)) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if err := b.s.writable(); err != nil {
-		return err
-	}
-	t := newTx(b)
-	change(t)
-	_, err := t.commit()
-	return err
+	return clock, nil
 }
 
 // Token returns a copy of the stored token, if there is one.
@@ -121,13 +111,12 @@ func (b *Bucket) Token() (Token, bool, error) {
 	if b.state.claim == nil {
 		return Token{}, false, nil
 	}
-	key, _ := tokenKeys(b.id)
-	cursor, ok, err := b.s.kv.Get(key)
+	cursor, ok, err := b.s.kv.Get(tokenKey(b.id, tokenCursor))
 	if err == nil && !ok {
 		err = errors.New("store: token without a cursor")
 	}
 	if err != nil {
 		return Token{}, false, err
 	}
-	return Token{Cursor: cursor, Claim: b.state.claim.Clone()}, true, nil
+	return Token{Cursor: cursor, Claim: b.state.claim.Clone(), Rec: b.state.rec.clone()}, true, nil
 }

@@ -7,9 +7,10 @@ import (
 	"replicator/oplog"
 )
 
-// A Change is a row that really changed, for those who watch.
+// A Change is a row that really changed, for those who watch. Collecting what
+// no reader sees any more is no change.
 type Change struct {
-	Entry oplog.Entry
+	Entry oplog.Entry  // of a row that a reconcile removed: a tombstone with the stamp of the row
 	Prev  *oplog.Entry // the row it replaced; nil if there was none
 }
 
@@ -23,10 +24,13 @@ type tx struct {
 	turn  int                 // counts puts, so that changes come in order
 
 	clock, ahead oplog.Clock // changed rows only; a zero in ahead removes one
+	gcv          oplog.Clock // likewise
 	added        int         // origins that clock adds
-	hlc          oplog.HLC
+	hlc, gcts    oplog.HLC
 	token        tokenChange
-	own          oplog.Origin // the own origin, if it was used
+	rec          *Reconcile          // the one under way
+	stage        map[string]*verdict // nil: the verdict on that key goes
+	own          oplog.Origin        // the own origin, if it was used
 	saveSelf     bool
 	saveOrigins  []originNo
 	dirty        bool // something changed that is worth a batch
@@ -35,7 +39,8 @@ type tx struct {
 // A slot is a key as this batch found it and as it leaves it.
 type slot struct {
 	base, cur *row // nil: no row
-	turn      int  // of the last put; zero if none
+	turn      int  // of the last put or drop; zero if none
+	collected bool // dropped because no reader sees it: no change to watchers
 }
 
 func newTx(b *Bucket) *tx {
@@ -45,7 +50,11 @@ func newTx(b *Bucket) *tx {
 		dots:  make(map[oplog.Dot]*slot),
 		clock: oplog.Clock{},
 		ahead: oplog.Clock{},
+		gcv:   oplog.Clock{},
 		hlc:   b.state.hlc,
+		gcts:  b.state.gcts,
+		rec:   b.state.rec,
+		stage: map[string]*verdict{},
 	}
 }
 
@@ -68,6 +77,36 @@ func (t *tx) put(s *slot, r *row) {
 	s.cur, s.turn = r, t.turn
 	t.dots[r.Dot()] = s
 	t.dirty = true
+}
+
+// drop leaves the slot without a row.
+func (t *tx) drop(s *slot) {
+	t.turn++
+	if s.cur != nil && t.dots[s.cur.Dot()] == s {
+		delete(t.dots, s.cur.Dot())
+	}
+	s.cur, s.turn = nil, t.turn
+	t.dirty = true
+}
+
+// raiseGate notes that a row with this stamp was collected: rules G3 and C5.
+func (t *tx) raiseGate(gcv oplog.Clock, gcts oplog.HLC) {
+	for o, seq := range gcv {
+		if seq > max(t.gcv[o], t.b.state.gcv[o]) {
+			t.gcv[o] = seq
+		}
+	}
+	t.gcts = max(t.gcts, gcts)
+	t.dirty = true
+}
+
+// guard is the timestamp up to which an absent key may stand for a tombstone
+// that was collected, here or at the donor of a reconcile under way.
+func (t *tx) guard() oplog.HLC {
+	if t.rec != nil {
+		return max(t.gcts, t.rec.GCTS)
+	}
+	return t.gcts
 }
 
 // seq is up to where the clock covers o.
@@ -152,11 +191,13 @@ func (t *tx) commit() ([]Change, error) {
 	batch := t.b.s.kv.NewBatch()
 	t.writeRows(batch, slots)
 	t.writeClocks(batch)
+	t.writeGate(batch)
 	for n, sum := range parts {
 		batch.Set(partKey(t.b.id, n), encodeUint64(sum))
 	}
 	batch.Set(bucketKey(tableMeta, t.b.id, 0), next.encodeMeta())
 	t.writeToken(batch)
+	t.writeStage(batch)
 	t.writeNames(batch)
 	if err := t.b.s.commit(batch); err != nil {
 		return nil, err
@@ -168,7 +209,7 @@ func (t *tx) commit() ([]Change, error) {
 // next computes the counts and sums as they will be.
 func (t *tx) next() (next state, parts map[int]uint64, slots []*slot) {
 	old := &t.b.state
-	next.hlc, next.gcts, next.keys, next.rows, next.sum = t.hlc, old.gcts, old.keys, old.rows, old.sum
+	next.hlc, next.gcts, next.keys, next.rows, next.sum = t.hlc, t.gcts, old.keys, old.rows, old.sum
 	parts = make(map[int]uint64)
 	count := func(r *row, add uint64) {
 		if r == nil {
@@ -208,6 +249,12 @@ func (t *tx) writeRows(batch Batch, slots []*slot) {
 	var buf []byte
 	for _, s := range slots {
 		r := s.cur
+		if r == nil {
+			if s.base != nil {
+				batch.Delete(dataKey(t.b.id, s.base.Key))
+			}
+			continue
+		}
 		buf = appendRow(buf[:0], r, t.number)
 		batch.Set(dataKey(t.b.id, r.Key), buf)
 		batch.Set(logKey(t.b.id, t.number(r.Stamp.Origin), r.Stamp.Seq), r.Key)
@@ -232,6 +279,13 @@ func (t *tx) writeClocks(batch Batch) {
 	}
 }
 
+// writeGate adds the rows of the gate that were raised.
+func (t *tx) writeGate(batch Batch) {
+	for _, o := range t.gcv.Origins() {
+		batch.Set(originKey(tableGCV, t.b.id, t.number(o)), encodeUint64(t.gcv[o]))
+	}
+}
+
 // writeNames adds what the batch's numbers stand for. It goes last.
 func (t *tx) writeNames(batch Batch) {
 	for _, n := range t.saveOrigins {
@@ -248,7 +302,8 @@ func (t *tx) writeNames(batch Batch) {
 func (t *tx) remember(next state, parts map[int]uint64) {
 	b := t.b
 	st := &b.state
-	st.hlc, st.keys, st.rows, st.sum = next.hlc, next.keys, next.rows, next.sum
+	st.hlc, st.gcts, st.keys, st.rows, st.sum = next.hlc, next.gcts, next.keys, next.rows, next.sum
+	st.gcv.Join(t.gcv)
 	for n, sum := range parts {
 		st.parts[n] = sum
 	}
@@ -265,7 +320,7 @@ func (t *tx) remember(next state, parts map[int]uint64) {
 		}
 	}
 	if t.token.set {
-		st.claim = t.token.claim
+		st.claim, st.rec = t.token.claim, t.token.rec
 	}
 	b.s.origins.markSaved(t.saveOrigins)
 	if t.saveSelf {
@@ -278,7 +333,15 @@ func (t *tx) remember(next state, parts map[int]uint64) {
 func changes(slots []*slot) []Change {
 	list := make([]Change, 0, len(slots))
 	for _, s := range slots {
-		c := Change{Entry: s.cur.Entry}
+		if s.collected || s.cur == nil && s.base == nil {
+			continue
+		}
+		var c Change
+		if s.cur != nil {
+			c.Entry = s.cur.Entry
+		} else {
+			c.Entry = oplog.Entry{Key: s.base.Key, Stamp: s.base.Stamp, Tombstone: true}
+		}
 		if s.base != nil {
 			prev := s.base.Entry
 			c.Prev = &prev

@@ -142,20 +142,34 @@ func (t *tx) writeOp(now time.Time, op *Op, skipped *bool, w *Written) error {
 
 // issue makes e an own new write on the slot's key.
 func (t *tx) issue(now time.Time, s *slot, e oplog.Entry) (*row, error) {
+	wall := oplog.HLCAt(now)
+	hlc := max(wall, t.hlc+1)
+	if s.cur != nil {
+		hlc = max(hlc, s.cur.Stamp.HLC+1)
+	}
+	if absentLike(s, t.guard()) {
+		hlc = max(hlc, t.guard()+1)
+	}
+	r, err := t.issueAt(hlc, s, e)
+	if err != nil {
+		return nil, err
+	}
+	// The own clock follows only as far as time went: overwriting a row of the
+	// far future does not drag the writer there.
+	t.hlc = max(t.hlc, min(hlc, max(t.hlc+1, wall)))
+	return r, nil
+}
+
+// issueAt is issue with a timestamp that is given.
+func (t *tx) issueAt(hlc oplog.HLC, s *slot, e oplog.Entry) (*row, error) {
 	if t.own.IsZero() {
 		var err error
 		if t.own, t.saveSelf, err = t.b.s.ownOrigin(); err != nil {
 			return nil, err
 		}
 	}
-	wall := oplog.HLCAt(now)
-	hlc := max(wall, t.hlc+1)
 	if s.cur != nil {
-		hlc = max(hlc, s.cur.Stamp.HLC+1)
 		e.Prev = s.cur.Stamp
-	}
-	if t.absentLike(s) {
-		hlc = max(hlc, t.b.state.gcts+1)
 	}
 	if hlc > maxHLC {
 		return nil, &LimitError{What: "timestamp", Size: hlc.Millis(), Limit: oplog.HLC(maxHLC).Millis()}
@@ -164,18 +178,15 @@ func (t *tx) issue(now time.Time, s *slot, e oplog.Entry) (*row, error) {
 	if err := t.raiseClock(t.own, e.Stamp.Seq); err != nil {
 		return nil, err
 	}
-	// The own clock follows only as far as time went: overwriting a row of the
-	// far future does not drag the writer there.
-	t.hlc = max(t.hlc, min(hlc, max(t.hlc+1, wall)))
 	r := newRow(e)
 	t.put(s, r)
 	return r, nil
 }
 
-// absentLike reports whether the key holds no more than a collected tombstone
-// could have left.
-func (t *tx) absentLike(s *slot) bool {
-	return s.cur == nil || s.cur.Tombstone && s.cur.Stamp.HLC <= t.b.state.gcts
+// absentLike reports whether the key holds no more than a tombstone collected
+// up to gcts could have left.
+func absentLike(s *slot, gcts oplog.HLC) bool {
+	return s.cur == nil || s.cur.Tombstone && s.cur.Stamp.HLC <= gcts
 }
 
 func checkOps(ops []Op) error {

@@ -1,0 +1,473 @@
+package store
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"replicator/oplog"
+)
+
+// A Reconcile is what the donors of one have collected: their gates and guards
+// joined, which become part of the own ones when it ends.
+type Reconcile struct {
+	GCV  oplog.Clock
+	GCTS oplog.HLC
+
+	// sweeping: all was compared, and the verdicts are being carried out.
+	sweeping bool
+}
+
+func (r *Reconcile) clone() *Reconcile {
+	if r == nil {
+		return nil
+	}
+	return &Reconcile{GCV: r.GCV.Clone(), GCTS: r.GCTS, sweeping: r.sweeping}
+}
+
+func (r *Reconcile) equal(o *Reconcile) bool {
+	if r == nil || o == nil {
+		return r == o
+	}
+	return r.GCTS == o.GCTS && r.sweeping == o.sweeping && r.GCV.Equal(o.GCV)
+}
+
+const recV1 = 1
+
+func (t *tx) writeRec(batch Batch) {
+	guard, gate := tokenKey(t.b.id, tokenGuard), tokenKey(t.b.id, tokenGate)
+	r := t.token.rec
+	if r == nil {
+		batch.Delete(guard)
+		batch.Delete(gate)
+		return
+	}
+	v := []byte{recV1, 0}
+	if r.sweeping {
+		v[1] = 1
+	}
+	batch.Set(guard, binary.BigEndian.AppendUint64(v, uint64(r.GCTS)))
+	batch.Set(gate, t.encodeClock(r.GCV))
+}
+
+// loadRec reads the state of a reconcile, nil if there is none.
+func (b *Bucket) loadRec() (*Reconcile, error) {
+	key := tokenKey(b.id, tokenGuard)
+	v, ok, err := b.s.kv.Get(key)
+	if err != nil || !ok {
+		return nil, err
+	}
+	if len(v) != 10 || v[0] != recV1 || v[1] > 1 {
+		return nil, &CorruptError{Bucket: b.name, Key: key, Reason: "guard of a reconcile of a wrong size or version"}
+	}
+	r := &Reconcile{GCTS: oplog.HLC(binary.BigEndian.Uint64(v[2:])), sweeping: v[1] == 1}
+	if r.GCV, err = b.readClock(tokenKey(b.id, tokenGate)); err == nil && r.GCV == nil {
+		err = &CorruptError{Bucket: b.name, Key: key, Reason: "reconcile without a gate"}
+	}
+	return r, err
+}
+
+// A verdict is what the end of a reconcile does to a key, if the row is still
+// the one that was judged.
+type verdict struct {
+	stamp   oplog.Stamp // of that row
+	reissue bool        // write it anew; else it goes
+	instead *row        // what the donor has in its place; nil: nothing
+}
+
+const verdictV1 = 1
+
+const (
+	verdictReissue = 1 << iota
+	verdictInstead
+	verdictKnown = 1<<iota - 1
+)
+
+// encode writes version 1, flags, stamp, [row].
+func (v *verdict) encode(number func(oplog.Origin) originNo) []byte {
+	var flags byte
+	if v.reissue {
+		flags |= verdictReissue
+	}
+	if v.instead != nil {
+		flags |= verdictInstead
+	}
+	b := appendStamp([]byte{verdictV1, flags}, &v.stamp, number)
+	if v.instead != nil {
+		b = appendRow(b, v.instead, number)
+	}
+	return b
+}
+
+func (b *Bucket) decodeVerdict(key, value []byte) (*verdict, error) {
+	d := rowDecoder{b: value, origin: b.s.origins.origin}
+	if d.byte() != verdictV1 {
+		d.fail(errRowVersion)
+	}
+	flags := d.byte()
+	if flags&^verdictKnown != 0 {
+		d.fail(errRowFlags)
+	}
+	v := &verdict{reissue: flags&verdictReissue != 0}
+	d.stamp(&v.stamp)
+	if d.err == nil && flags&verdictInstead != 0 {
+		v.instead, d.err = decodeRow(d.b, d.origin)
+	}
+	if d.err != nil {
+		return nil, fmt.Errorf("verdict: %w", d.err)
+	}
+	if v.instead != nil {
+		v.instead.Key = key
+	}
+	return v, nil
+}
+
+func (t *tx) writeStage(batch Batch) {
+	for key, v := range t.stage {
+		k := stageKey(t.b.id, []byte(key))
+		if v == nil {
+			batch.Delete(k)
+		} else {
+			batch.Set(k, v.encode(t.number))
+		}
+	}
+}
+
+// A Stretch is a part of a donor's snapshot, as a reconcile compares it: all
+// its rows with keys behind After up to Token.Cursor.
+type Stretch struct {
+	After   []byte        // where the stretch before ended; empty for the first of a reconcile
+	Entries []oplog.Entry // in order of key
+	Token   Token         // with Rec; Cursor is where this stretch ends
+	Clock   oplog.Clock   // of the donor's snapshot
+	GCTS    oplog.HLC     // its guard
+	HLC     oplog.HLC     // the highest timestamp it knows
+	Last    bool          // nothing lies behind this stretch: Cursor is no bound
+}
+
+// compareKeys is how many keys one batch of a reconcile compares or sweeps.
+const compareKeys = 1024
+
+// Reconciling reports whether a reconcile has begun and not ended. Until it
+// ends the bucket takes no entries by another road.
+func (b *Bucket) Reconciling() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.state.rec != nil
+}
+
+// Compare takes one stretch of a reconcile: it merges what the donor has and
+// notes, for EndReconcile, which rows here the donor has seen deleted. The
+// first one of a reconcile begins it, or lets it start over. It commits a few
+// batches, and the token with each. It does not sync. Rules C1 to C3.
+func (b *Bucket) Compare(now time.Time, s Stretch) (Applied, error) {
+	var a Applied
+	if err := s.check(); err != nil {
+		return a, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.s.writable(); err != nil {
+		return a, err
+	}
+	if err := b.enter(&s); err != nil {
+		return a, err
+	}
+	return a, b.compare(now, &s, &a)
+}
+
+func (s *Stretch) check() error {
+	if err := checkClaim(s.Token.Claim); err != nil {
+		return err
+	}
+	if s.Token.Rec == nil {
+		return errors.New("store: stretch of no reconcile")
+	}
+	at := s.After
+	for i := range s.Entries {
+		e := &s.Entries[i]
+		if err := check(e); err != nil {
+			return err
+		}
+		if bytes.Compare(e.Key, at) <= 0 || !s.Last && bytes.Compare(e.Key, s.Token.Cursor) > 0 {
+			return &MalformedError{Dot: e.Dot(), Err: errors.New("key out of order")}
+		}
+		at = e.Key
+	}
+	if !s.Last && bytes.Compare(s.Token.Cursor, at) < 0 {
+		return errors.New("store: stretch that ends before it begins")
+	}
+	return nil
+}
+
+// errOutOfOrder refuses a stretch that does not continue the one before.
+var errOutOfOrder = errors.New("store: reconcile goes on elsewhere than it stopped")
+
+// enter checks that the stretch goes on where the one before ended. A first
+// one forgets what an earlier reconcile noted.
+func (b *Bucket) enter(s *Stretch) error {
+	if rec := b.state.rec; rec != nil && rec.sweeping {
+		return errOutOfOrder
+	}
+	if len(s.After) == 0 {
+		return b.dropStage()
+	}
+	if b.state.rec == nil {
+		return errOutOfOrder
+	}
+	cursor, _, err := b.s.kv.Get(tokenKey(b.id, tokenCursor))
+	if err == nil && !bytes.Equal(cursor, s.After) {
+		err = errOutOfOrder
+	}
+	return err
+}
+
+// dropStage forgets the verdicts of a reconcile that starts over. Its cursor
+// goes back first: what was noted behind it is not noted any more.
+func (b *Bucket) dropStage() error {
+	for b.state.rec != nil {
+		t := newTx(b)
+		more, err := b.staged(compareKeys, func(key []byte, _ *verdict) error {
+			t.stage[string(key)] = nil
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		t.setToken(Token{Claim: b.state.claim, Rec: b.state.rec})
+		if _, err := t.commit(); err != nil || !more {
+			return err
+		}
+	}
+	return nil
+}
+
+// staged calls each for the first verdicts, at most limit, and reports whether
+// there are more.
+func (b *Bucket) staged(limit int, each func(key []byte, v *verdict) error) (more bool, err error) {
+	lower, upper := bucketRange(tableStage, b.id)
+	errMore := errors.New("more")
+	err = walk(b.s.kv, lower, upper, func(key, value []byte) error {
+		if limit--; limit < 0 {
+			more = true
+			return errMore
+		}
+		key = bytes.Clone(key[prefixLen:])
+		v, err := b.decodeVerdict(key, bytes.Clone(value))
+		if err != nil {
+			return err
+		}
+		return each(key, v)
+	})
+	if more {
+		return true, nil
+	}
+	return false, b.named(err)
+}
+
+// compare takes the stretch batch by batch. b.mu must be held.
+func (b *Bucket) compare(now time.Time, s *Stretch, a *Applied) error {
+	for {
+		keys, more, err := b.union(s)
+		if err != nil {
+			return err
+		}
+		t := newTx(b)
+		t.rec = s.Token.Rec
+		t.follow(now, s.HLC)
+		for _, key := range keys {
+			var p *oplog.Entry
+			if len(s.Entries) > 0 && bytes.Equal(s.Entries[0].Key, key) {
+				p, s.Entries = &s.Entries[0], s.Entries[1:]
+			}
+			if err := t.judge(now, key, p, s, a); err != nil {
+				return err
+			}
+		}
+		tok := s.Token
+		if more || s.Last && len(keys) > 0 {
+			tok.Cursor = keys[len(keys)-1]
+		} else if s.Last {
+			tok.Cursor = s.After
+		}
+		t.setToken(tok)
+		changes, err := t.commit()
+		if err != nil {
+			return err
+		}
+		a.Changes = append(a.Changes, changes...)
+		if s.After = tok.Cursor; !more {
+			return nil
+		}
+	}
+}
+
+// union returns the next keys that either side has in the stretch.
+func (b *Bucket) union(s *Stretch) (keys [][]byte, more bool, err error) {
+	lower, upper := bucketRange(tableData, b.id)
+	if len(s.After) > 0 {
+		lower = append(dataKey(b.id, s.After), 0)
+	}
+	if !s.Last {
+		upper = append(dataKey(b.id, s.Token.Cursor), 0)
+	}
+	it, err := b.s.kv.Iter(lower, upper)
+	if err != nil {
+		return nil, false, err
+	}
+	defer func() { _ = it.Close() }()
+	theirs := s.Entries
+	ok := it.First()
+	for ok || len(theirs) > 0 {
+		if len(keys) == compareKeys {
+			return keys, true, nil
+		}
+		order := 1
+		if ok {
+			order = -1
+			if len(theirs) > 0 {
+				order = bytes.Compare(it.Key()[prefixLen:], theirs[0].Key)
+			}
+		}
+		if order <= 0 {
+			keys = append(keys, bytes.Clone(it.Key()[prefixLen:]))
+			ok = it.Next()
+		} else {
+			keys = append(keys, theirs[0].Key)
+		}
+		if order >= 0 {
+			theirs = theirs[1:]
+		}
+	}
+	return keys, false, it.Err()
+}
+
+// follow lets the own clock follow a timestamp, but no further than maxDrift
+// before the wall clock.
+func (t *tx) follow(now time.Time, hlc oplog.HLC) {
+	if hlc = min(hlc, oplog.HLCAt(now).Add(t.b.s.opts.MaxDrift)); hlc > t.hlc {
+		t.hlc = hlc
+		t.dirty = true
+	}
+}
+
+// judge merges what the donor has under the key and compares it with the row
+// here. A row that the donor's clock covers, and the donor has not, was deleted
+// and its tombstone collected: C2.
+func (t *tx) judge(now time.Time, key []byte, p *oplog.Entry, st *Stretch, a *Applied) error {
+	if p != nil {
+		news, err := t.merge(now, p, a)
+		if err != nil {
+			return err
+		}
+		if news {
+			if err := t.raiseAhead(p.Dot()); err != nil {
+				return err
+			}
+		}
+	}
+	s, err := t.slot(key)
+	if err != nil {
+		return err
+	}
+	e := s.cur
+	if e == nil || p != nil && !p.Stamp.Less(e.Stamp) {
+		return nil
+	}
+	absent := p == nil || p.Tombstone && p.Stamp.HLC <= st.GCTS
+	switch {
+	case st.Clock.Covers(e.Dot()):
+		v := &verdict{stamp: e.Stamp}
+		if p != nil {
+			v.instead = newRow(*p)
+		}
+		t.stage[string(key)] = v
+	case !e.Tombstone && absent && e.Stamp.HLC <= max(t.gcts, st.Token.Rec.GCTS):
+		t.stage[string(key)] = &verdict{stamp: e.Stamp, reissue: true}
+	}
+	return nil
+}
+
+// EndReconcile takes the last stretch of a reconcile, of which no key is above
+// the donor's last, and carries out what was noted: rows that the donors have
+// seen deleted go, others that they never saw are written anew, the clock is
+// joined with the claim, gate and guard with theirs. It does not sync. A crash
+// in between is made up for by Open. Rule C5.
+func (b *Bucket) EndReconcile(now time.Time, s Stretch) (Applied, error) {
+	var a Applied
+	s.Last = true
+	if err := s.check(); err != nil {
+		return a, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.s.writable(); err != nil {
+		return a, err
+	}
+	if err := b.enter(&s); err != nil {
+		return a, err
+	}
+	if err := b.compare(now, &s, &a); err != nil {
+		return a, err
+	}
+	return a, b.sweep(&a)
+}
+
+// sweep carries out the verdicts, batch by batch; the last one ends the
+// reconcile. b.mu must be held throughout: nobody may see a half.
+func (b *Bucket) sweep(a *Applied) error {
+	for {
+		t := newTx(b)
+		more, err := b.staged(compareKeys, func(key []byte, v *verdict) error {
+			t.stage[string(key)] = nil
+			return t.execute(key, v, a)
+		})
+		if err != nil {
+			return err
+		}
+		rec := b.state.rec.clone()
+		rec.sweeping = true
+		if more {
+			t.setToken(Token{Claim: b.state.claim, Rec: rec})
+		} else {
+			t.raiseGate(rec.GCV, rec.GCTS)
+			for o, seq := range b.state.claim {
+				if o == b.s.origin() && seq > t.seq(o) {
+					b.s.retire(o) // somebody else wrote as the own origin
+				}
+				if err := t.raiseClock(o, seq); err != nil {
+					return err
+				}
+			}
+			t.dropToken()
+		}
+		changes, err := t.commit()
+		if err != nil {
+			return err
+		}
+		a.Changes = append(a.Changes, changes...)
+		if !more {
+			return nil
+		}
+	}
+}
+
+// execute carries out one verdict.
+func (t *tx) execute(key []byte, v *verdict, a *Applied) error {
+	s, err := t.slot(key)
+	switch {
+	case err != nil:
+		return err
+	case s.cur == nil || s.cur.Stamp != v.stamp:
+		return nil // overwritten since
+	case v.reissue:
+		return t.reissue(s, a)
+	case v.instead != nil:
+		t.put(s, v.instead)
+	default:
+		t.drop(s)
+	}
+	return nil
+}
