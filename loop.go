@@ -324,8 +324,11 @@ func (l *loop) apply(list []syncer.Action) []syncer.Action {
 		l.applied(applied, ev.Err)
 		l.node.feed(ev)
 	case syncer.EndPull:
-		ev := carry.End(l.node.store, time.Now(), a)
-		l.applied(store.Applied{}, ev.Err)
+		l.order.Lock()
+		applied, ev := carry.End(l.node.store, time.Now(), a)
+		l.hub.queueForeign(applied.Changes)
+		l.order.Unlock()
+		l.applied(applied, ev.Err)
 		l.node.feed(ev)
 	}
 	return list[1:]

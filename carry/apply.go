@@ -50,18 +50,37 @@ func Page(s *store.Store, now time.Time, a syncer.ApplyPage) (store.Applied, syn
 	if a.Token != nil {
 		token = &store.Token{Cursor: a.Token.Cursor, Claim: a.Token.Claim}
 	}
-	applied, err := b.ApplyPage(now, a.Entries, token)
-	ev.Err = err
+	var applied store.Applied
+	if a.Rec != nil {
+		applied, ev.Err = b.Compare(now, stretch(a.Rec, *token, a.Token.Gate, a.Entries))
+	} else {
+		applied, ev.Err = b.ApplyPage(now, a.Entries, token)
+	}
 	return applied, ev
 }
 
-// End moves the clock at the end of a pull.
-func End(s *store.Store, now time.Time, a syncer.EndPull) syncer.PullEnded {
+// stretch makes a page of a reconcile what the store compares.
+func stretch(rec *syncer.Reconcile, token store.Token, gate *syncer.Gate, entries []oplog.Entry) store.Stretch {
+	token.Rec = &store.Reconcile{GCV: gate.GCV, GCTS: gate.GCTS}
+	return store.Stretch{
+		After: rec.After, Entries: entries, Token: token,
+		Clock: rec.Clock, GCTS: rec.GCTS, HLC: rec.HLC,
+	}
+}
+
+// End moves the clock at the end of a pull. A reconcile also changes rows.
+func End(s *store.Store, now time.Time, a syncer.EndPull) (store.Applied, syncer.PullEnded) {
 	ev := syncer.PullEnded{Bucket: a.Bucket, Session: a.Session}
 	b, err := held(s, a.Bucket)
-	if err == nil {
-		err = b.EndPull(now, a.Claim)
+	if err != nil {
+		ev.Err = err
+		return store.Applied{}, ev
 	}
-	ev.Err = err
-	return ev
+	var applied store.Applied
+	if a.Rec != nil {
+		applied, ev.Err = b.EndReconcile(now, stretch(a.Rec, store.Token{Claim: a.Claim}, a.Gate, nil), a.Ahead)
+	} else {
+		ev.Err = b.EndPull(now, a.Claim, a.Ahead)
+	}
+	return applied, ev
 }

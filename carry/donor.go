@@ -59,7 +59,8 @@ func (d *Donor) Open(a syncer.OpenSnapshot) syncer.SnapshotOpened {
 	d.mu.Lock()
 	d.streams[a.Session] = &stream{snap: snap}
 	d.mu.Unlock()
-	ev.Clock, ev.Ahead, ev.GCV, ev.Rows = snap.Clock, snap.Ahead, snap.GCV, snap.Count
+	ev.Clock, ev.Ahead, ev.Rows = snap.Clock, snap.Ahead, snap.Count
+	ev.GCV, ev.GCTS, ev.HLC = snap.GCV, snap.GCTS, snap.HLC
 	return ev
 }
 

@@ -95,7 +95,7 @@ func TestServesNoUnsyncedWritesOfANewEpoch(t *testing.T) {
 		t.Fatal(err)
 	}
 	old := b.Origin()
-	if err := b.EndPull(now, oplog.Clock{old: 9}); err != nil { // somebody else wrote as we
+	if err := b.EndPull(now, oplog.Clock{old: 9}, nil); err != nil { // somebody else wrote as we
 		t.Fatal(err)
 	}
 	put(t, b, "new")

@@ -53,5 +53,9 @@ func (v View) Token(bucket string) (syncer.Token, bool) {
 	}
 	// A token that cannot be read is as good as none: the pull starts over.
 	t, ok, err := b.Token()
-	return syncer.Token{Cursor: t.Cursor, Claim: t.Claim}, ok && err == nil
+	token := syncer.Token{Cursor: t.Cursor, Claim: t.Claim}
+	if t.Rec != nil {
+		token.Gate = &syncer.Gate{GCV: t.Rec.GCV, GCTS: t.Rec.GCTS}
+	}
+	return token, ok && err == nil
 }

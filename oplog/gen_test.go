@@ -132,6 +132,9 @@ var genPull = rapid.Custom(func(t *rapid.T) oplog.Message {
 	}
 	if m.Resume {
 		m.Cursor = genBytes.Draw(t, "cursor")
+		if m.Reconcile = rapid.Bool().Draw(t, "reconcile"); m.Reconcile {
+			m.Compared, m.Clock = false, nil
+		}
 	}
 	return m
 })
@@ -171,6 +174,7 @@ var genMessages = map[oplog.Kind]*rapid.Generator[oplog.Message]{
 		return &oplog.Begin{
 			Session: genSession.Draw(t, "session"), KeyOrder: rapid.Bool().Draw(t, "key order"),
 			Clock: genClock.Draw(t, "clock"), Rows: rapid.Uint64().Draw(t, "rows"),
+			Ahead: genClock.Draw(t, "ahead"), GCV: genClock.Draw(t, "gcv"), GCTS: oplog.HLC(rapid.Uint64().Draw(t, "gcts")), HLC: oplog.HLC(rapid.Uint64().Draw(t, "hlc")),
 		}
 	}),
 	oplog.KindPage: rapid.Custom(func(t *rapid.T) oplog.Message {

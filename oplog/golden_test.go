@@ -55,15 +55,19 @@ func goldens() map[string]oplog.Message {
 		"hello_reply": &oplog.HelloReply{
 			From: from, Session: 77, Formats: []uint64{1, '{'}, MaxBody: oplog.MaxBody, Digests: digests[:1], Unknown: []string{"photos"},
 		},
-		"compare": &oplog.Compare{Session: session, Bucket: "default", Parts: hash.Parts[:]},
-		"differ":  &oplog.Differ{Session: session, Parts: []uint64{0, 17, 255}},
-		"pull":    &oplog.Pull{Session: session, Bucket: "default", Compared: true, Clock: clock, Resume: true, Cursor: []byte("batch/1")},
-		"begin":   &oplog.Begin{Session: session, KeyOrder: true, Clock: clock, Rows: 1 << 40},
-		"page":    &oplog.Page{Session: session, Number: 3, Entries: append(entries[:3:3], oplog.Entry{Key: []byte("r"), Stamp: at(rome, 7)})},
-		"end":     &oplog.End{Session: session, Pages: 3, Entries: 1234, Cut: true, Cursor: []byte{0xff, 'k'}},
-		"ack":     &oplog.Ack{Session: session, Bucket: "default", Number: 3},
-		"busy":    &oplog.Busy{Session: session, RetryAfter: 1500},
-		"abort":   &oplog.Abort{Session: session, Bucket: "default", Reason: oplog.ReasonGate, Text: "clock is below the gate"},
+		"compare":        &oplog.Compare{Session: session, Bucket: "default", Parts: hash.Parts[:]},
+		"differ":         &oplog.Differ{Session: session, Parts: []uint64{0, 17, 255}},
+		"pull":           &oplog.Pull{Session: session, Bucket: "default", Compared: true, Clock: clock, Resume: true, Cursor: []byte("batch/1")},
+		"pull_reconcile": &oplog.Pull{Session: session, Bucket: "default", Resume: true, Cursor: []byte("batch/1"), Reconcile: true},
+		"begin_reconcile": &oplog.Begin{
+			Session: session, KeyOrder: true, Clock: clock, Rows: 7, GCV: oplog.Clock{paris: 36}, GCTS: hlc + 36, HLC: hlc + 40,
+		},
+		"begin": &oplog.Begin{Session: session, KeyOrder: true, Clock: clock, Rows: 1 << 40, Ahead: oplog.Clock{rome: 9}},
+		"page":  &oplog.Page{Session: session, Number: 3, Entries: append(entries[:3:3], oplog.Entry{Key: []byte("r"), Stamp: at(rome, 7)})},
+		"end":   &oplog.End{Session: session, Pages: 3, Entries: 1234, Cut: true, Cursor: []byte{0xff, 'k'}},
+		"ack":   &oplog.Ack{Session: session, Bucket: "default", Number: 3},
+		"busy":  &oplog.Busy{Session: session, RetryAfter: 1500},
+		"abort": &oplog.Abort{Session: session, Bucket: "default", Reason: oplog.ReasonGate, Text: "clock is below the gate"},
 	}
 }
 

@@ -91,7 +91,9 @@ func TestHostileMsgpackIsRefused(t *testing.T) {
 		return e
 	}
 	page := func(entries ...any) []byte { return pack(t, append(slices.Clone(pageHead), list(entries))...) }
-	begin := func(rows ...any) []byte { return pack(t, append(slices.Clone(beginHead), list(rows), 3)...) }
+	begin := func(rows ...any) []byte {
+		return pack(t, append(slices.Clone(beginHead), list(rows), 3, list{}, list{}, 0, 0)...)
+	}
 	ack := func(number any) []byte { return pack(t, 11, aSession, "b", number) }
 	decode(t, page(entry(-1, nil)))
 	decode(t, begin(list{anOrigin, 1}, list{list{"paris", 8}, 1}))

@@ -85,6 +85,10 @@ type Pull struct {
 	Clock    Clock
 	Resume   bool
 	Cursor   []byte // the last key already taken
+
+	// Reconcile asks for all rows in order of key, whatever the donor has
+	// collected: rule C2. Clock is empty then.
+	Reconcile bool
 }
 
 func (*Pull) kind() Kind { return KindPull }
@@ -96,9 +100,13 @@ func (m *Pull) code(c coder) {
 	codeClock(c, "clock", &m.Clock)
 	c.bool("resume", &m.Resume)
 	c.data("cursor", &m.Cursor)
+	c.bool("reconcile", &m.Reconcile)
 }
 
 func (m *Pull) check() error {
+	if m.Reconcile && (m.Compared || len(m.Clock) > 0) {
+		return errors.New("reconcile with a clock")
+	}
 	if !ValidName(m.Bucket) || len(m.Cursor) > MaxKey || !m.Resume && len(m.Cursor) > 0 {
 		return errors.New("bad bucket or cursor")
 	}
@@ -111,6 +119,10 @@ type Begin struct {
 	KeyOrder bool  // rows come by key and may be resumed; else by origin and seq
 	Clock    Clock // rows of the snapshot's clock above the puller's
 	Rows     uint64
+	Ahead    Clock // of the snapshot: the highest seqs held above its clock
+	GCV      Clock // of the snapshot: highest seqs collected; only in a reconcile
+	GCTS     HLC   // likewise: the highest timestamp collected
+	HLC      HLC   // likewise: the highest timestamp known
 }
 
 func (*Begin) kind() Kind { return KindBegin }
@@ -120,6 +132,10 @@ func (m *Begin) code(c coder) {
 	c.bool("key_order", &m.KeyOrder)
 	codeClock(c, "clock", &m.Clock)
 	c.uint("rows", &m.Rows)
+	codeClock(c, "ahead", &m.Ahead)
+	codeClock(c, "gcv", &m.GCV)
+	c.word("gcts", (*uint64)(&m.GCTS))
+	c.word("hlc", (*uint64)(&m.HLC))
 }
 
 func (m *Begin) check() error { return m.Session.check() }

@@ -218,6 +218,14 @@ func (b *Bucket) HLC() oplog.HLC {
 	return b.state.hlc
 }
 
+// Guard returns the highest timestamp that was collected: a key without a row
+// may stand for a tombstone up to there.
+func (b *Bucket) Guard() oplog.HLC {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.state.gcts
+}
+
 // Parts returns the sums of the row hashes of live rows without expiry.
 func (b *Bucket) Parts() [oplog.HashParts]uint64 {
 	b.mu.Lock()

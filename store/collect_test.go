@@ -92,7 +92,7 @@ func TestCollectNeedsOwnCover(t *testing.T) {
 	if c := collect(t, b, later, force()); c.Tombstones != 0 {
 		t.Fatal("an extra was collected")
 	}
-	if err := b.EndPull(later, oplog.Clock{x.o: 2}); err != nil {
+	if err := b.EndPull(later, oplog.Clock{x.o: 2}, nil); err != nil {
 		t.Fatal(err)
 	}
 	if c := collect(t, b, later, force()); c.Tombstones != 1 {

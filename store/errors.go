@@ -20,6 +20,9 @@ var (
 	// ErrReconciling reports entries that came by another road while the bucket
 	// is being reconciled. What they bring is pulled when that has ended.
 	ErrReconciling = errors.New("store: the bucket is being reconciled")
+	// ErrOutOfOrder reports a stretch of a reconcile that does not go on where
+	// the one before it ended, as when another session came in between.
+	ErrOutOfOrder = errors.New("store: reconcile goes on elsewhere than it stopped")
 	// ErrNoNode reports that neither the options nor the store name a node.
 	ErrNoNode = errors.New("store: no node name given and none stored")
 )

@@ -174,7 +174,7 @@ func pull(tb testing.TB, b, from *store.Bucket, byKey bool, page int) {
 		}
 		entries = entries[n:]
 	}
-	if err := b.EndPull(noon, snap.Clock); err != nil {
+	if err := b.EndPull(noon, snap.Clock, snap.Ahead); err != nil {
 		tb.Fatal(err)
 	}
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -45,8 +46,12 @@ func (b *Bucket) ApplyPage(now time.Time, entries []oplog.Entry, token *Token) (
 
 // EndPull ends a whole pull in one batch: the clock is joined with the claim,
 // extras under it are extras no more, the token goes. It does not sync.
-func (b *Bucket) EndPull(_ time.Time, claim oplog.Clock) error {
-	if err := checkClaim(claim); err != nil {
+//
+// ahead are the extras of the donor. All of them, or what beat them, came with
+// the pull, so they count as extras here too: one that was overwritten has no
+// row to tell of it, and the digests of two nodes would differ for ever.
+func (b *Bucket) EndPull(_ time.Time, claim, ahead oplog.Clock) error {
+	if err := errors.Join(checkClaim(claim), checkClaim(ahead)); err != nil {
 		return err
 	}
 	b.mu.Lock()
@@ -58,17 +63,32 @@ func (b *Bucket) EndPull(_ time.Time, claim oplog.Clock) error {
 		return ErrReconciling
 	}
 	t := newTx(b)
-	for o, seq := range claim {
-		if o == b.s.origin() && seq > t.seq(o) {
-			b.s.retire(o) // somebody else wrote as the own origin
-		}
-		if err := t.raiseClock(o, seq); err != nil {
-			return err
-		}
+	if err := t.join(claim, ahead); err != nil {
+		return err
 	}
 	t.dropToken()
 	_, err := t.commit()
 	return err
+}
+
+// join takes over what a donor covered and held above that.
+func (t *tx) join(claim, ahead oplog.Clock) error {
+	if own := t.b.s.origin(); max(claim[own], ahead[own]) > t.seq(own) {
+		t.b.s.retire(own) // somebody else wrote as the own origin
+	}
+	for o, seq := range claim {
+		if err := t.raiseClock(o, seq); err != nil {
+			return err
+		}
+	}
+	for o, seq := range ahead {
+		if seq > t.seq(o) {
+			if err := t.raiseAhead(oplog.Dot{Origin: o, Seq: seq}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func checkClaim(claim oplog.Clock) error {

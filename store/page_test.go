@@ -34,7 +34,7 @@ func TestPullMovesTheClockOnlyAtTheEnd(t *testing.T) {
 	if b.Seq(x.o) != 2 || b.Ahead()[x.o] != 3 {
 		t.Fatal(b.Clock(), b.Ahead())
 	}
-	if err := b.EndPull(noon, oplog.Clock{x.o: 1}); err != nil {
+	if err := b.EndPull(noon, oplog.Clock{x.o: 1}, nil); err != nil {
 		t.Fatal(err)
 	}
 	if b.Seq(x.o) != 2 {
@@ -43,7 +43,7 @@ func TestPullMovesTheClockOnlyAtTheEnd(t *testing.T) {
 	if _, ok, _ := b.Token(); ok {
 		t.Fatal("token left")
 	}
-	if err := b.EndPull(noon, oplog.Clock{x.o: 7}); err != nil {
+	if err := b.EndPull(noon, oplog.Clock{x.o: 7}, nil); err != nil {
 		t.Fatal(err)
 	}
 	if b.Seq(x.o) != 7 || len(b.Ahead()) != 0 || b.Digest().Ahead != 0 {
@@ -71,7 +71,7 @@ func TestTokenComesAndGoes(t *testing.T) {
 			t.Fatal(got, ok, err)
 		}
 	}
-	if err := b.EndPull(noon, nil); err != nil {
+	if err := b.EndPull(noon, nil, nil); err != nil {
 		t.Fatal(err)
 	}
 	if _, ok, _ := b.Token(); ok {

@@ -202,24 +202,21 @@ func (s *Stretch) check() error {
 	return nil
 }
 
-// errOutOfOrder refuses a stretch that does not continue the one before.
-var errOutOfOrder = errors.New("store: reconcile goes on elsewhere than it stopped")
-
 // enter checks that the stretch goes on where the one before ended. A first
 // one forgets what an earlier reconcile noted.
 func (b *Bucket) enter(s *Stretch) error {
 	if rec := b.state.rec; rec != nil && rec.sweeping {
-		return errOutOfOrder
+		return ErrOutOfOrder
 	}
 	if len(s.After) == 0 {
 		return b.dropStage()
 	}
 	if b.state.rec == nil {
-		return errOutOfOrder
+		return ErrOutOfOrder
 	}
 	cursor, _, err := b.s.kv.Get(tokenKey(b.id, tokenCursor))
 	if err == nil && !bytes.Equal(cursor, s.After) {
-		err = errOutOfOrder
+		err = ErrOutOfOrder
 	}
 	return err
 }
@@ -393,12 +390,12 @@ func (t *tx) judge(now time.Time, key []byte, p *oplog.Entry, st *Stretch, a *Ap
 // EndReconcile takes the last stretch of a reconcile, of which no key is above
 // the donor's last, and carries out what was noted: rows that the donors have
 // seen deleted go, others that they never saw are written anew, the clock is
-// joined with the claim, gate and guard with theirs. It does not sync. A crash
+// joined with the claim, gate and guard with theirs, ahead as in EndPull. It does not sync. A crash
 // in between is made up for by Open. Rule C5.
-func (b *Bucket) EndReconcile(now time.Time, s Stretch) (Applied, error) {
+func (b *Bucket) EndReconcile(now time.Time, s Stretch, ahead oplog.Clock) (Applied, error) {
 	var a Applied
 	s.Last = true
-	if err := s.check(); err != nil {
+	if err := errors.Join(s.check(), checkClaim(ahead)); err != nil {
 		return a, err
 	}
 	b.mu.Lock()
@@ -412,12 +409,12 @@ func (b *Bucket) EndReconcile(now time.Time, s Stretch) (Applied, error) {
 	if err := b.compare(now, &s, &a); err != nil {
 		return a, err
 	}
-	return a, b.sweep(&a)
+	return a, b.sweep(ahead, &a)
 }
 
 // sweep carries out the verdicts, batch by batch; the last one ends the
 // reconcile. b.mu must be held throughout: nobody may see a half.
-func (b *Bucket) sweep(a *Applied) error {
+func (b *Bucket) sweep(ahead oplog.Clock, a *Applied) error {
 	for {
 		t := newTx(b)
 		more, err := b.staged(compareKeys, func(key []byte, v *verdict) error {
@@ -433,13 +430,8 @@ func (b *Bucket) sweep(a *Applied) error {
 			t.setToken(Token{Claim: b.state.claim, Rec: rec})
 		} else {
 			t.raiseGate(rec.GCV, rec.GCTS)
-			for o, seq := range b.state.claim {
-				if o == b.s.origin() && seq > t.seq(o) {
-					b.s.retire(o) // somebody else wrote as the own origin
-				}
-				if err := t.raiseClock(o, seq); err != nil {
-					return err
-				}
+			if err := t.join(b.state.claim, ahead); err != nil {
+				return err
 			}
 			t.dropToken()
 		}

@@ -15,6 +15,11 @@ import (
 // not negative, ends it after so many rows; it reports where it ended.
 func reconcile(tb testing.TB, a, from *store.Bucket, size, cut int) (store.Applied, bool) {
 	tb.Helper()
+	return reconcileAt(tb, noon, a, from, size, cut)
+}
+
+func reconcileAt(tb testing.TB, now time.Time, a, from *store.Bucket, size, cut int) (store.Applied, bool) {
+	tb.Helper()
 	snap, err := from.Snapshot()
 	if err != nil {
 		tb.Fatal(err)
@@ -52,14 +57,14 @@ func reconcile(tb testing.TB, a, from *store.Bucket, size, cut int) (store.Appli
 		}
 		st.After, st.Entries, st.Token = after, list[:n], tok
 		st.Token.Cursor = list[n-1].Key
-		add(a.Compare(noon, st))
+		add(a.Compare(now, st))
 		after, list = list[n-1].Key, list[n:]
 	}
 	if cut == 0 {
 		return sum, false
 	}
 	st.After, st.Entries, st.Token = after, nil, tok
-	add(a.EndReconcile(noon, st))
+	add(a.EndReconcile(now, st, snap.Ahead))
 	check(tb, a)
 	return sum, true
 }
@@ -153,11 +158,15 @@ func TestBootstrapOfAnEmptyNode(t *testing.T) {
 // TestReconcileLeavesWhatWasWrittenMeanwhile is scenario 28.
 func TestReconcileLeavesWhatWasWrittenMeanwhile(t *testing.T) {
 	a, b := evicted(t, 3)
-	reconcile(t, a, b, 2, 2)
-	write(t, a, noon, put("del-0000", "new"))
-	reconcile(t, a, b, 2, -1)
+	behind := noon.Add(-2 * time.Hour) // so far that the own clock cannot follow the donor's
+	reconcileAt(t, behind, a, b, 2, 2)
+	w := write(t, a, behind, put("del-0000", "new")) // over a row that was deleted
+	reconcileAt(t, behind, a, b, 2, -1)
 	if got := value(t, a, "del-0000"); got != "new" {
-		t.Errorf("a write of the meantime is %q", got)
+		t.Errorf("what was written meanwhile is %q", got)
+	}
+	if s := w.Entries[0].Stamp; s.HLC <= a.Guard() {
+		t.Errorf("%s is below the guard %s: it may be taken for a write that was deleted", s, a.Guard())
 	}
 }
 
@@ -244,7 +253,7 @@ func TestNothingElseComesInWhileReconciling(t *testing.T) {
 	w := write(t, b, noon, put("live", "1"))
 	_, liveErr := a.ApplyLive(noon, []*oplog.Live{live(w)})
 	_, pageErr := a.ApplyPage(noon, w.Entries, nil)
-	endErr := a.EndPull(noon, b.Clock())
+	endErr := a.EndPull(noon, b.Clock(), nil)
 	for what, err := range map[string]error{"live": liveErr, "page": pageErr, "end": endErr} {
 		if !errors.Is(err, store.ErrReconciling) {
 			t.Errorf("%s: %v", what, err)

@@ -268,7 +268,7 @@ func (s *Store) finishSweeps() error {
 			continue
 		}
 		b.mu.Lock()
-		err := b.sweep(&Applied{}) // what it writes anew, the peers pull
+		err := b.sweep(nil, &Applied{}) // what it writes anew, the peers pull
 		b.mu.Unlock()
 		if err != nil {
 			return err

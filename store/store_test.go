@@ -179,7 +179,7 @@ func TestClosedStoreAnswersErrClosed(t *testing.T) {
 			for what, err := range map[string]error{
 				"scan": scanErr, "write": writeErr, "live": liveErr, "page": pageErr, "get": getErr,
 				"snapshot": snapErr, "join": joinErr, "rows": rowsErr, "log": logErr,
-				"end": b.EndPull(noon, nil), "collect": collectErr, "compare": compareErr, "sync": s.Sync(), "check": b.Check(),
+				"end": b.EndPull(noon, nil, nil), "collect": collectErr, "compare": compareErr, "sync": s.Sync(), "check": b.Check(),
 			} {
 				if !errors.Is(err, store.ErrClosed) {
 					t.Errorf("%s: %v", what, err)

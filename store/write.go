@@ -147,7 +147,8 @@ func (t *tx) issue(now time.Time, s *slot, e oplog.Entry) (*row, error) {
 	if s.cur != nil {
 		hlc = max(hlc, s.cur.Stamp.HLC+1)
 	}
-	if absentLike(s, t.guard()) {
+	if t.rec != nil || absentLike(s, t.guard()) {
+		// While a reconcile runs every row may prove to be one that was deleted.
 		hlc = max(hlc, t.guard()+1)
 	}
 	r, err := t.issueAt(hlc, s, e)

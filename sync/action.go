@@ -45,14 +45,19 @@ type (
 		Number  uint64
 		Entries []oplog.Entry
 		Token   *Token
+		Rec     *Reconcile // set if the page belongs to a reconcile
 	}
 
-	// EndPull joins the claim into the clock and drops the token. PullEnded
+	// EndPull joins the claim into the clock, the donor's extras into ours, and
+	// drops the token; a reconcile also carries out what it has found. PullEnded
 	// follows.
 	EndPull struct {
 		Bucket  string
 		Session uint64
 		Claim   oplog.Clock
+		Ahead   oplog.Clock
+		Gate    *Gate
+		Rec     *Reconcile
 	}
 
 	// OpenSnapshot opens a snapshot for a puller and makes sure that no own
@@ -103,6 +108,22 @@ type (
 type Token struct {
 	Cursor []byte
 	Claim  oplog.Clock
+	Gate   *Gate // set if the pull is a reconcile
+}
+
+// A Gate is up to where tombstones were collected: what the puller of a
+// reconcile takes over when it ends.
+type Gate struct {
+	GCV  oplog.Clock
+	GCTS oplog.HLC
+}
+
+// A Reconcile says of which snapshot a page is, and behind which key it begins.
+type Reconcile struct {
+	After []byte
+	Clock oplog.Clock // of the donor's snapshot
+	GCTS  oplog.HLC   // likewise, its guard
+	HLC   oplog.HLC   // likewise, the highest timestamp it knows
 }
 
 // An EventKind names what Raise tells of; it is a token of a subject.
@@ -113,7 +134,8 @@ const (
 	EventDuplicate  EventKind = "duplicate"   // another running instance bears our name
 	EventCatchingUp EventKind = "catching_up" // live writes came faster than they were taken
 	EventCaughtUp   EventKind = "caught_up"   // the bucket follows live again
-	EventGate       EventKind = "gate"        // a donor refuses: it collected tombstones we never saw
+	EventReconcile  EventKind = "reconcile"   // all rows are compared with a donor that collected deletes we never saw
+	EventReconciled EventKind = "reconciled"  // that has ended
 )
 
 func (Beat) action()          {}

@@ -21,6 +21,12 @@ type bucket struct {
 	heldBytes   int
 	behind      map[oplog.Origin]oplog.Seq // heard of, neither held nor applied
 	catchingUp  bool
+
+	fruitless int // pulls in a row that brought nothing of what was heard of
+
+	gatedBy     string // the donor that wants a reconcile
+	reconciling bool   // one is under way: what comes live has to wait
+	startOver   bool   // the next one begins at the first key, whatever the token says
 }
 
 // A want is a pull that has been decided on but not begun.
@@ -40,6 +46,12 @@ func (e *Engine) bucket(name string) *bucket {
 		e.buckets[name] = b
 	}
 	return b
+}
+
+// halfReconciled reports whether the store has a reconcile begun and not ended.
+func (e *Engine) halfReconciled(bucket string) bool {
+	t, ok := e.store.Token(bucket)
+	return ok && t.Gate != nil
 }
 
 // want asks for a pull after d. One wanted sooner stays.
@@ -71,6 +83,8 @@ func (e *Engine) tickBucket(b *bucket) {
 		b.want = nil
 		if donor := e.pickDonor(b.name, w.donor); donor != nil {
 			e.startPull(b, donor)
+		} else if len(b.behind)+len(b.held) > 0 {
+			e.want(b, "", e.backoff(b)) // nobody else may call for it again
 		}
 	}
 }

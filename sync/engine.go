@@ -188,7 +188,7 @@ func (e *Engine) stop() {
 
 func (e *Engine) joined(name string) {
 	delete(e.joining, name)
-	e.bucket(name)
+	e.bucket(name).reconciling = e.halfReconciled(name)
 	e.touch(name)
 	e.greetAll()
 }

@@ -75,6 +75,8 @@ type (
 		Clock   oplog.Clock
 		Ahead   oplog.Clock
 		GCV     oplog.Clock // the gate
+		GCTS    oplog.HLC   // the guard
+		HLC     oplog.HLC
 		Rows    uint64
 		Err     error
 	}

@@ -158,7 +158,9 @@ func (e *Engine) noteEqual(p *peer, h *hello, m *oplog.HelloReply) {
 			pd = &peerDigest{}
 			p.digests[d.Bucket] = pd
 		}
-		// Epoch and Own of the digest are ours, not the peer's.
+		// Epoch and Own of the digest are ours, not the peer's: it has written
+		// nothing that we lack.
+		pd.forgetOwn()
 		pd.last.Bucket, pd.last.Clock, pd.last.Ahead, pd.last.Sum = d.Bucket, d.Clock, d.Ahead, d.Sum
 		pd.same, pd.unequal = 0, 0
 	}

@@ -49,6 +49,9 @@ func (e *Engine) hearLive(from string, m *oplog.Live, size int) {
 		e.hearOwnName(m.Nonce, nil)
 		return
 	}
+	if p := e.peers[from]; p != nil {
+		p.spoke = e.now
+	}
 	if !e.holds(m.Bucket) {
 		e.meet(m.Bucket)
 		return
@@ -57,7 +60,7 @@ func (e *Engine) hearLive(from string, m *oplog.Live, size int) {
 	covered := e.covered(b, m.Origin)
 	switch {
 	case m.Last <= covered:
-	case m.Announced():
+	case m.Announced() || b.reconciling:
 		e.remember(b, m.Origin, m.Last)
 		e.want(b, from, e.jitter(gapJitter))
 	case m.First > covered+1:
@@ -129,6 +132,14 @@ func (e *Engine) overflow(b *bucket, m *oplog.Live) {
 	e.want(b, m.Origin.Node, e.jitter(gapJitter))
 }
 
+// giveUp forgets what was heard of and cannot be had, if there is any.
+func (e *Engine) giveUp(b *bucket) {
+	clear(b.held)
+	b.heldBytes = 0
+	clear(b.behind)
+	e.settle(b)
+}
+
 func (e *Engine) remember(b *bucket, o oplog.Origin, last oplog.Seq) {
 	if _, known := b.behind[o]; known || len(b.behind) < maxBehind {
 		b.behind[o] = max(b.behind[o], last)
@@ -138,6 +149,9 @@ func (e *Engine) remember(b *bucket, o oplog.Origin, last oplog.Seq) {
 // replay applies held messages that continue the clock now and drops those
 // that are covered.
 func (e *Engine) replay(b *bucket) {
+	if b.reconciling {
+		return
+	}
 	for _, o := range slices.SortedFunc(maps.Keys(b.held), oplog.Origin.Compare) {
 		list := b.held[o]
 		for len(list) > 0 {
@@ -165,6 +179,7 @@ func (e *Engine) liveApplied(ev LiveApplied) {
 	if ev.Err != nil {
 		// Nothing of it is in the store: what is heard next has a gap before it.
 		clear(b.queued)
+		b.reconciling = b.reconciling || e.halfReconciled(b.name) // by a page of a session given up
 		e.want(b, "", e.backoff(b))
 		return
 	}

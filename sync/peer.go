@@ -12,6 +12,7 @@ type peer struct {
 	name    string
 	inst    oplog.Instance // zero until a heartbeat or hello was heard
 	heard   time.Time      // the last heartbeat
+	spoke   time.Time      // the last live message
 	gap     time.Duration  // between the last two
 	offset  time.Duration  // of its wall clock against ours
 	gone    bool           // it said that it stops
@@ -58,7 +59,15 @@ func (e *Engine) meetInstance(p *peer, inst oplog.Instance) {
 	}
 	p.inst = inst
 	p.greeted = false
+	for _, pd := range p.digests {
+		pd.forgetOwn() // it may have lost what it had written
+	}
 	e.endSessionsWith(p)
+}
+
+// forgetOwn forgets how far the peer's own writes go.
+func (pd *peerDigest) forgetOwn() {
+	pd.last.Epoch, pd.last.Own, pd.uncovered = 0, 0, time.Time{}
 }
 
 func (e *Engine) endSessionsWith(p *peer) {
@@ -95,7 +104,11 @@ func (e *Engine) overdue(p *peer) bool {
 
 // reachable reports whether it makes sense to ask the peer for something.
 func (e *Engine) reachable(p *peer) bool {
-	return !p.gone && !p.inst.Nonce.IsZero() && e.now.Sub(p.heard) < 3*e.opt.HeartbeatMax
+	last := p.heard
+	if p.spoke.After(last) {
+		last = p.spoke
+	}
+	return !p.gone && !p.inst.Nonce.IsZero() && e.now.Sub(last) < 3*e.opt.HeartbeatMax
 }
 
 // noteDigest compares a peer's digest with our own and wants a pull where the

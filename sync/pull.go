@@ -15,19 +15,24 @@ type pull struct {
 	started  time.Time
 	deadline time.Time
 
-	began    bool
-	keyOrder bool
-	token    *Token // the one that was resumed
-	claim    oplog.Clock
-	rows     uint64 // of the donor's snapshot
-	pages    uint64 // taken
-	applied  uint64 // of those, in the store
-	queue    []ApplyPage
-	queued   uint64 // bytes of queue
-	patience int    // how often the store may still be waited for
-	entries  uint64
-	bytes    uint64
-	end      *oplog.End
+	reconcile bool // all rows travel and are compared
+	began     bool
+	keyOrder  bool
+	token     *Token // the one that was resumed
+	claim     oplog.Clock
+	ahead     oplog.Clock
+	gate      *Gate      // of a reconcile, once it began
+	rec       *Reconcile // likewise: where the next page begins
+	rows      uint64     // of the donor's snapshot
+	pages     uint64     // taken
+	applied   uint64     // of those, in the store
+	queue     []ApplyPage
+	queued    uint64      // bytes of queue
+	patience  int         // how often the store may still be waited for
+	lacking   oplog.Clock // how far the origins were here of which more was heard
+	entries   uint64
+	bytes     uint64
+	end       *oplog.End
 }
 
 // storePatience is how many AnswerTimeouts a page may take in our own store.
@@ -40,16 +45,35 @@ func (e *Engine) startPull(b *bucket, donor *peer) {
 		id:     oplog.Session{ID: e.session(), Puller: e.self.Nonce, Donor: donor.inst.Nonce},
 		bucket: b.name, donor: donor.name, started: e.now,
 	}
-	p.patience = storePatience
+	p.patience, p.lacking = storePatience, e.lacking(b)
 	b.pull = p
 	e.pulls[p.id.ID] = p
 	e.waitForDonor(p)
+	if e.resume(b, p); p.reconcile {
+		m := &oplog.Pull{Session: p.id, Bucket: b.name, Reconcile: true, Resume: true}
+		if p.token != nil {
+			m.Cursor = p.token.Cursor
+		}
+		e.sendTo(p, m)
+		return
+	}
 	hash := e.store.ClockHash(b.name)
 	if len(e.store.Clock(b.name)) > e.opt.CompareAbove {
 		e.sendTo(p, &oplog.Compare{Session: p.id, Bucket: b.name, Parts: hash.Parts[:]})
 		return
 	}
 	e.sendPull(b, p, false, e.store.Clock(b.name))
+}
+
+// resume finds out whether the pull goes on where an earlier one stopped, and
+// whether it has to be a reconcile.
+func (e *Engine) resume(b *bucket, p *pull) {
+	t, ok := e.store.Token(b.name)
+	p.reconcile = b.gatedBy == p.donor || ok && t.Gate != nil
+	b.reconciling = p.reconcile
+	if fits := p.reconcile == (t.Gate != nil); ok && fits && (!p.reconcile || !b.startOver) {
+		p.token = &t
+	}
 }
 
 // waitsForStore reports whether the next step is our own store's.
@@ -68,9 +92,8 @@ func (e *Engine) sendTo(p *pull, m oplog.Message) {
 // on behind its cursor, with whichever donor.
 func (e *Engine) sendPull(b *bucket, p *pull, compared bool, clock oplog.Clock) {
 	m := &oplog.Pull{Session: p.id, Bucket: b.name, Compared: compared, Clock: clock, Resume: b.byKey}
-	if t, ok := e.store.Token(b.name); ok {
-		p.token = &t
-		m.Resume, m.Cursor = true, t.Cursor
+	if p.token != nil {
+		m.Resume, m.Cursor = true, p.token.Cursor
 	}
 	e.sendTo(p, m)
 }
@@ -109,15 +132,46 @@ func (e *Engine) hearBegin(m *oplog.Begin) {
 	if p == nil {
 		return
 	}
-	if p.began || p.token != nil && !m.KeyOrder {
+	if p.began || (p.token != nil || p.reconcile) && !m.KeyOrder {
 		e.abortPull(p, "begin out of place")
 		return
 	}
 	p.began, p.keyOrder, p.rows = true, m.KeyOrder, m.Rows
-	p.claim = m.Clock
+	p.claim, p.ahead = m.Clock, m.Ahead
 	if p.token != nil {
 		// Rows that the donor leaves out are covered here already.
 		p.claim = p.token.Claim.Meet(m.Clock)
+	}
+	if p.reconcile {
+		e.beginReconcile(p, m)
+	}
+}
+
+// beginReconcile checks that what the donors of this reconcile claim in common
+// covers what any of them has collected: else what was compared so far does not
+// fit this donor, and all of it is compared anew. Rule C4.
+func (e *Engine) beginReconcile(p *pull, m *oplog.Begin) {
+	p.gate = &Gate{GCV: m.GCV.Clone(), GCTS: m.GCTS}
+	p.rec = &Reconcile{Clock: m.Clock, GCTS: m.GCTS, HLC: m.HLC}
+	if p.token != nil {
+		p.gate.GCV.Join(p.token.Gate.GCV)
+		p.gate.GCTS = max(p.gate.GCTS, p.token.Gate.GCTS)
+		p.rec.After = p.token.Cursor
+	}
+	b := e.bucket(p.bucket)
+	switch covers := p.claim.GE(p.gate.GCV); {
+	case !covers && p.token == nil:
+		e.abortPull(p, "a clock below the gate")
+	case !covers:
+		b.startOver = true
+		e.sendTo(p, &oplog.Abort{Session: p.id, Bucket: p.bucket, Reason: oplog.ReasonFailed, Text: "starts over"})
+		e.dropPull(b)
+		e.want(b, p.donor, 0)
+	case p.token == nil:
+		e.do(Raise{
+			Kind: EventReconcile, Bucket: p.bucket, Peer: p.donor,
+			Text: "bucket " + p.bucket + " is compared row by row with " + p.donor + ", which has collected deletes that were never seen here",
+		})
 	}
 }
 
@@ -163,7 +217,12 @@ func (e *Engine) applyPage(p *pull, entries []oplog.Entry, cursor []byte) {
 		if n := len(entries); n > 0 {
 			cursor = entries[n-1].Key
 		}
-		a.Token = &Token{Cursor: cursor, Claim: p.claim}
+		a.Token = &Token{Cursor: cursor, Claim: p.claim, Gate: p.gate}
+	}
+	if p.rec != nil {
+		rec := *p.rec
+		a.Rec = &rec
+		p.rec.After = cursor
 	}
 	if p.queue = append(p.queue, a); len(p.queue) == 1 {
 		e.do(a)
@@ -184,6 +243,9 @@ func (e *Engine) pageApplied(ev PageApplied) {
 	}
 	e.waitForDonor(p)
 	p.applied, p.patience = ev.Number, storePatience
+	if p.reconcile {
+		e.bucket(p.bucket).startOver = false // its token is this session's now
+	}
 	p.queued -= sizeOf(p.queue[0].Entries)
 	p.queue[0] = ApplyPage{}
 	if p.queue = p.queue[1:]; len(p.queue) > 0 {
@@ -223,10 +285,10 @@ func (e *Engine) maybeFinish(p *pull) {
 	if p.end.Cut {
 		b := e.bucket(p.bucket)
 		e.dropPull(b)
-		e.want(b, "", 0)
+		e.want(b, p.donor, 0)
 		return
 	}
-	e.do(EndPull{Bucket: p.bucket, Session: p.id.ID, Claim: p.claim})
+	e.do(EndPull{Bucket: p.bucket, Session: p.id.ID, Claim: p.claim, Ahead: p.ahead, Gate: p.gate, Rec: p.rec})
 }
 
 func (e *Engine) pullEnded(ev PullEnded) {
@@ -234,6 +296,7 @@ func (e *Engine) pullEnded(ev PullEnded) {
 	if p == nil {
 		// Given up meanwhile, but the clock has moved.
 		b := e.bucket(ev.Bucket)
+		b.reconciling = e.halfReconciled(b.name)
 		e.replay(b)
 		e.settle(b)
 		return
@@ -244,24 +307,58 @@ func (e *Engine) pullEnded(ev PullEnded) {
 	}
 	b := e.bucket(p.bucket)
 	e.dropPull(b)
-	b.byKey = false
+	b.byKey, b.backoff = false, 0
+	if p.reconcile {
+		b.gatedBy, b.reconciling, b.startOver = "", false, false
+		e.do(Raise{Kind: EventReconciled, Bucket: b.name, Peer: p.donor, Text: "bucket " + b.name + " was compared with " + p.donor})
+	}
 	e.replay(b)
 	unsettled := e.settle(b)
 	switch {
-	case p.token != nil:
+	case p.token != nil || p.reconcile:
 		e.want(b, p.donor, 0) // what a meet left out
-	case unsettled && p.entries > 0:
-		b.backoff = 0
+	case unsettled && e.gained(b, p.lacking):
+		b.fruitless = 0
 		e.want(b, "", e.jitter(gapJitter))
-	case unsettled:
-		e.want(b, "", e.backoff(b))
+	case unsettled && b.fruitless < fruitlessPulls:
+		b.fruitless++
+		e.want(b, "", e.jitter(250*time.Millisecond<<b.fruitless))
 	default:
-		b.backoff = 0
+		e.giveUp(b)
+		b.fruitless = 0
 	}
 	if p.entries == 0 {
 		e.quieten(p)
 	}
 }
+
+// lacking returns how far those origins are covered of which more was heard.
+func (e *Engine) lacking(b *bucket) oplog.Clock {
+	clock := oplog.Clock{}
+	for o := range b.behind {
+		clock[o] = e.covered(b, o)
+	}
+	for o := range b.held {
+		clock[o] = e.covered(b, o)
+	}
+	return clock
+}
+
+// gained reports whether any of those origins is covered further than it was.
+// That entries came is no gain: extras come with every pull.
+func (e *Engine) gained(b *bucket, lacking oplog.Clock) bool {
+	for o, seq := range lacking {
+		if e.covered(b, o) > seq {
+			return true
+		}
+	}
+	return false
+}
+
+// fruitlessPulls is after how many pulls in a row that brought nothing the
+// engine stops asking for writes it has heard of: their origin may have lost its
+// disk. Digests tell if somebody has them after all.
+const fruitlessPulls = 5
 
 // quieten makes digests of a donor that had nothing for us wait longer each
 // time before they lead to another pull.
@@ -292,10 +389,15 @@ func (e *Engine) abortPull(p *pull, why string) {
 	e.failPull(e.bucket(p.bucket))
 }
 
-// failPull ends a pull that will be tried again, perhaps with another donor.
+// failPull ends a pull that will be tried again, perhaps with another donor. A
+// reconcile asks the same one once more: with another it may have to start over.
 func (e *Engine) failPull(b *bucket) {
+	donor := ""
+	if b.pull.rec != nil && b.backoff == 0 {
+		donor = b.pull.donor
+	}
 	e.dropPull(b)
-	e.want(b, "", e.backoff(b))
+	e.want(b, donor, e.backoff(b))
 }
 
 // dropPull forgets the pull. What it has applied stays, its clock unmoved.
@@ -320,12 +422,13 @@ func (e *Engine) pullAborted(p *pull, m *oplog.Abort) {
 		e.dropPull(b)
 		e.want(b, "", 0)
 	case oplog.ReasonGate:
-		e.do(Raise{
-			Kind: EventGate, Bucket: b.name, Peer: p.donor,
-			Text: p.donor + " has collected deletes that this node never saw",
-		})
-		e.quieten(p)
+		if p.reconcile {
+			e.failPull(b) // which no donor refuses for this
+			return
+		}
+		b.gatedBy = p.donor
 		e.dropPull(b)
+		e.want(b, p.donor, 0)
 	case oplog.ReasonStale:
 		e.dropPull(b)
 		e.peer(p.donor).greetSoon(e)

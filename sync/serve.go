@@ -166,16 +166,18 @@ func (e *Engine) snapshotOpened(ev SnapshotOpened) {
 		e.refuseServe(s, oplog.ReasonFailed, "the donor's store failed")
 		return
 	}
-	if !s.above.GE(ev.GCV) {
+	begin := &oplog.Begin{Session: s.id, Clock: ev.Clock.Above(s.above), Rows: ev.Rows, Ahead: ev.Ahead}
+	if s.request.Reconcile {
+		begin.GCV, begin.GCTS, begin.HLC = ev.GCV, ev.GCTS, ev.HLC
+	} else if !s.above.GE(ev.GCV) {
 		e.refuseServe(s, oplog.ReasonGate, "deletes were collected that the puller never saw")
 		return
 	}
 	limit := max(e.opt.LogOrderMax, ev.Rows/50)
 	covered, extra := s.above.Lag(ev.Clock), s.above.Lag(ev.Ahead) // their sum may not fit
-	s.keyOrder = s.request.Resume || covered > limit || extra > limit-covered
-	e.do(Answer{s.reply, &oplog.Begin{
-		Session: s.id, KeyOrder: s.keyOrder, Clock: ev.Clock.Above(s.above), Rows: ev.Rows,
-	}})
+	s.keyOrder = s.request.Resume || s.request.Reconcile || covered > limit || extra > limit-covered
+	begin.KeyOrder = s.keyOrder
+	e.do(Answer{s.reply, begin})
 	e.readPage(s)
 }
 

@@ -86,6 +86,12 @@ func (s *stage) do(t *testing.T, f []string) {
 		for i := range 20 {
 			s.node(f[1]).Write("orders", store.Op{Key: fmt.Appendf(nil, "%s-%02d", f[2], i), Value: []byte(strings.Repeat("x", 40))})
 		}
+	case "collect":
+		s.node(f[1]).Collect("orders")
+	case "backup":
+		s.node(f[1]).Backup()
+	case "restore":
+		s.node(f[1]).Restore()
 	case "part":
 		s.w.Part(index(f[1]), index(f[2]))
 	case "cut":

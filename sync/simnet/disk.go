@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"replicator/carry"
+	"replicator/store"
 	syncer "replicator/sync"
 )
 
@@ -94,27 +95,46 @@ func (n *Node) applyNext(bucket string) {
 			run = append(run, live)
 		}
 		done = len(run)
-		_, applied := carry.Live(n.store, n.wall(), run)
+		merged, applied := carry.Live(n.store, n.wall(), run)
+		n.reissued(a.Bucket, merged.Reissued)
 		ev, err = applied, applied.Err
 	case syncer.ApplyPage:
-		_, applied := carry.Page(n.store, n.wall(), a)
+		merged, applied := carry.Page(n.store, n.wall(), a)
+		n.reissued(a.Bucket, merged.Reissued)
 		ev, err = applied, applied.Err
 	case syncer.EndPull:
-		ended := carry.End(n.store, n.wall(), a)
+		merged, ended := carry.End(n.store, n.wall(), a)
+		n.reissued(a.Bucket, merged.Reissued)
 		ev, err = ended, ended.Err
 		n.w.Stats.Pulls++
+		if a.Rec != nil {
+			n.w.Stats.Reconciles++
+		}
 		n.w.note("%s ends pull of %s, clock %v", n.name, a.Bucket, a.Claim)
 	}
 	if refused {
 		n.store.ClearReadOnly()
 	}
-	if !errors.Is(err, errFull) {
+	stale := errors.Is(err, store.ErrReconciling) || errors.Is(err, store.ErrOutOfOrder) // of a session given up
+	if !errors.Is(err, errFull) && !stale {
 		n.reportGap(err)
 	}
 	n.fsync()
 	n.tell(ev)
 	if n.applies[bucket] = list[done:]; len(list) > done {
 		n.later(n.moment(), func() { n.applyNext(bucket) })
+	}
+}
+
+// reissued notes writes that a merge has made: they leave like any own write.
+func (n *Node) reissued(bucket string, w store.Written) {
+	for _, e := range w.Entries {
+		n.w.Stats.Reissued++
+		n.w.ledger.issue(bucket, e)
+		n.w.note("%s issues again %s/%q %s instead of %s", n.name, bucket, e.Key, e.Stamp, e.Prev)
+	}
+	if len(w.Entries) > 0 {
+		n.waiting[bucket] = append(n.waiting[bucket], group{bucket, w})
 	}
 }
 

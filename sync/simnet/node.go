@@ -21,9 +21,10 @@ type Node struct {
 	codec   oplog.Codec
 	Options syncer.Options
 
-	disk *store.Map
-	up   bool
-	life int // counts starts: appointments of an earlier life are void
+	disk   *store.Map
+	backup *store.Map // of Backup
+	up     bool
+	life   int // counts starts: appointments of an earlier life are void
 
 	store    *store.Store
 	engine   *syncer.Engine

@@ -48,7 +48,7 @@ func (w *World) idle() error {
 	talked := w.Stats.Talk
 	w.Run(10 * time.Minute)
 	if w.Stats.Talk != talked {
-		return fmt.Errorf("at rest: %d messages that are no heartbeats in ten minutes", w.Stats.Talk-talked)
+		return fmt.Errorf("at rest: %d messages that are no heartbeats in ten minutes: %s", w.Stats.Talk-talked, w.digests())
 	}
 	for _, n := range w.nodes {
 		for _, bucket := range w.cfg.Buckets {
@@ -88,6 +88,7 @@ func randomConfig(rnd *rand.Rand) Config {
 	if rnd.IntN(3) == 0 {
 		cfg.Skew = time.Duration(1+rnd.IntN(7200)) * time.Second
 	}
+	cfg.Collect, cfg.Restore = rnd.IntN(2) == 0, rnd.IntN(4) == 0
 	small := rnd.IntN(2) == 0
 	cfg.Tune = func(n *Node) {
 		n.Options = syncer.Options{}
@@ -125,6 +126,8 @@ func (w *World) turn(rnd *rand.Rand) {
 		for range 40 {
 			n.Write(w.bucket(rnd), w.op(rnd))
 		}
+	case 9, 10:
+		w.wear(n, rnd)
 	default:
 		ops := make([]store.Op, 1+rnd.IntN(4))
 		for i := range ops {
@@ -136,6 +139,22 @@ func (w *World) turn(rnd *rand.Rand) {
 	w.Run(pause[rnd.IntN(len(pause))])
 	if rnd.IntN(40) == 0 {
 		w.Run(2 * time.Minute)
+	}
+}
+
+// wear does to a node what time does: tombstones go, disks break.
+func (w *World) wear(n *Node, rnd *rand.Rand) {
+	if w.cfg.Collect {
+		n.Collect(w.bucket(rnd))
+	}
+	if !w.cfg.Restore {
+		return
+	}
+	switch rnd.IntN(4) {
+	case 0:
+		n.Restore()
+	case 1:
+		n.Backup()
 	}
 }
 

@@ -22,6 +22,8 @@ type Config struct {
 	DelayMax time.Duration // of messages; at least 200µs
 	SyncMax  time.Duration // of an fsync
 	Skew     time.Duration // wall clocks differ from the world's by up to this
+	Collect  bool          // tombstones are collected by force now and then
+	Restore  bool          // nodes get older disks back now and then
 	Tune     func(*Node)   // changes options before a node starts
 }
 
@@ -52,6 +54,7 @@ type Stats struct {
 	Writes, Pulls, Pages, Cutoffs, Announced, Overflows, Compared, Bytes  int
 	Talk                                                                  int // messages that are no heartbeats
 	Refusals                                                              int
+	Collected, Reconciles, Reissued, Restores                             int
 	Virtual                                                               time.Duration
 	Settle                                                                time.Duration // from the last fault until all was equal
 }
