@@ -55,6 +55,13 @@ type Config struct {
 	// MaxDrift is up to how far ahead of the wall clock the timestamps of
 	// others may pull this node's own. Default 5m.
 	MaxDrift time.Duration
+	// EvictAfter is how long a node may be silent before tombstones are
+	// collected without it. One that returns later than that compares all its
+	// rows with another's. Default 30 days.
+	EvictAfter time.Duration
+	// CollectEvery is how often the node looks for tombstones that everybody
+	// has. Default 1m.
+	CollectEvery time.Duration
 	// Queue is how many writes of a bucket may wait for the disk. A full queue
 	// makes writers wait, and fail with ErrOverloaded when their context ends.
 	// Default 4096.
@@ -80,6 +87,8 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.CacheBytes, 32<<20)
 	setDefault(&c.LowWater, 64<<20)
 	setDefault(&c.MaxDrift, 5*time.Minute)
+	setDefault(&c.EvictAfter, 30*24*time.Hour)
+	setDefault(&c.CollectEvery, time.Minute)
 	setDefault(&c.Queue, 4096)
 	setDefault(&c.Logger, slog.New(slog.DiscardHandler))
 	return c, c.check()

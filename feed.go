@@ -9,6 +9,7 @@ import (
 
 	"replicator/bus"
 	"replicator/oplog"
+	"replicator/store"
 	syncer "replicator/sync"
 )
 
@@ -90,6 +91,10 @@ func (n *Node) act(a syncer.Action) {
 		n.queueApply(a.Bucket, a)
 	case syncer.EndPull:
 		n.queueApply(a.Bucket, a)
+	case syncer.Collect:
+		n.queueApply(a.Bucket, a)
+	case syncer.SaveMember:
+		n.background(func() { n.saveMember(a.Member) })
 	case syncer.OpenSnapshot:
 		n.background(func() { n.feed(n.donor.Open(a)) })
 	case syncer.ReadPage:
@@ -123,6 +128,14 @@ func (n *Node) closeSnapshot(session uint64) {
 func (n *Node) joinHeard(bucket string) {
 	if _, err := n.join(bucket); err != nil && !errors.Is(err, ErrClosed) {
 		n.log.Warn("bucket heard of cannot be joined", "bucket", bucket, "error", err)
+	}
+}
+
+// saveMember keeps what is known of a member. Without it a restart would only
+// collect less until the member is heard again.
+func (n *Node) saveMember(m syncer.Member) {
+	if err := n.store.SaveMember(store.Member(m)); err != nil {
+		n.log.Debug("member not saved", "member", m.Node, "error", err)
 	}
 }
 

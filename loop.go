@@ -330,8 +330,22 @@ func (l *loop) apply(list []syncer.Action) []syncer.Action {
 		l.order.Unlock()
 		l.applied(applied, ev.Err)
 		l.node.feed(ev)
+	case syncer.Collect:
+		l.collect(a)
 	}
 	return list[1:]
+}
+
+// collect drops what every member has seen deleted or expired.
+func (l *loop) collect(a syncer.Collect) {
+	gone, err := carry.Collect(l.node.store, time.Now(), a)
+	if err != nil {
+		l.node.log.Warn("tombstones not collected", "bucket", l.name, "error", err)
+	}
+	if gone > 0 {
+		l.node.log.Debug("tombstones collected", "bucket", l.name, "rows", gone)
+		l.node.touch(l.name)
+	}
 }
 
 // liveRun returns the live messages at the head of the list that go into one

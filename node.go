@@ -126,7 +126,13 @@ func (n *Node) start() error {
 		return err
 	}
 	n.self.MaxPayload = uint64(max(n.cfg.Conn.MaxPayload(), 0))
-	n.engine = syncer.New(n.self, carry.View{Store: n.store}, syncer.Options{JoinAll: joinAll})
+	members, err := carry.Members(n.store)
+	if err != nil {
+		return err
+	}
+	n.engine = syncer.New(n.self, carry.View{Store: n.store}, syncer.Options{
+		JoinAll: joinAll, Members: members, EvictAfter: n.cfg.EvictAfter, CollectEvery: n.cfg.CollectEvery,
+	})
 	n.group.Go(n.runEngine)
 	n.group.Go(n.runSync)
 	n.group.Go(n.runDiskGuard)

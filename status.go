@@ -49,7 +49,8 @@ func (n *Node) bucketStatus(name string, st syncer.BucketStatus, peers map[strin
 		return out
 	}
 	d := b.Digest()
-	out.Keys, out.Clock = b.Keys(), clockText(b.Clock())
+	out.Keys, out.Tombstones, out.Clock = b.Keys(), b.Tombstones(), clockText(b.Clock())
+	out.Reconcile = b.Reconciling()
 	out.Hash, out.Pure = api.Hex(d.Sum), d.Ahead == 0
 	out.Pull = pullStatus(st.Pull)
 	for _, node := range sortedKeys(peers) {

@@ -22,10 +22,12 @@ type Status struct {
 type BucketStatus struct {
 	Name       string            `json:"name"`
 	Keys       uint64            `json:"keys"`
-	Clock      map[string]uint64 `json:"clock"` // by origin, as node/epoch
-	Hash       string            `json:"hash"`  // 16 hex digits, see Hex
+	Tombstones uint64            `json:"tombstones"` // deleted keys that some member may not know of
+	Clock      map[string]uint64 `json:"clock"`      // by origin, as node/epoch
+	Hash       string            `json:"hash"`       // 16 hex digits, see Hex
 	Pure       bool              `json:"pure"`
 	CatchingUp bool              `json:"catching_up"`
+	Reconcile  bool              `json:"reconciling"`
 	Pull       *PullStatus       `json:"pull"` // nil: none is running
 	Peers      []BucketPeer      `json:"peers"`
 }

@@ -68,6 +68,32 @@ func stretch(rec *syncer.Reconcile, token store.Token, gate *syncer.Gate, entrie
 	}
 }
 
+// Collect drops what the engine found to be known to all. It returns how many
+// rows went.
+func Collect(s *store.Store, now time.Time, a syncer.Collect) (n int, err error) {
+	b, err := held(s, a.Bucket)
+	o := store.CollectOptions{Stable: a.Stable, Upto: a.Upto}
+	for err == nil {
+		var c store.Collected
+		c, err = b.Collect(now, o)
+		n += c.Tombstones + c.Expired
+		if o.After = c.Next; c.Next == nil {
+			break
+		}
+	}
+	return n, err
+}
+
+// Members returns what an earlier process knew of the fleet.
+func Members(s *store.Store) ([]syncer.Member, error) {
+	list, err := s.Members()
+	members := make([]syncer.Member, len(list))
+	for i, m := range list {
+		members[i] = syncer.Member(m)
+	}
+	return members, err
+}
+
 // End moves the clock at the end of a pull. A reconcile also changes rows.
 func End(s *store.Store, now time.Time, a syncer.EndPull) (store.Applied, syncer.PullEnded) {
 	ev := syncer.PullEnded{Bucket: a.Bucket, Session: a.Session}

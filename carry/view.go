@@ -29,6 +29,24 @@ func (v View) Covered(bucket string, o oplog.Origin) oplog.Seq {
 	return 0
 }
 
+// DurableState returns digest and clock of the bucket's last fsynced state.
+func (v View) DurableState(bucket string) (oplog.Digest, oplog.Clock) {
+	if b, ok := v.Store.Bucket(bucket); ok {
+		return b.DurableState()
+	}
+	return oplog.Digest{Bucket: bucket}, oplog.Clock{}
+}
+
+// Collectable reports whether the bucket holds what could be collected one day.
+func (v View) Collectable(bucket string) bool {
+	b, ok := v.Store.Bucket(bucket)
+	if !ok {
+		return false
+	}
+	some, err := b.Collectable()
+	return err == nil && some // one that cannot be read fails louder elsewhere
+}
+
 // Clock returns a copy of the bucket's clock.
 func (v View) Clock(bucket string) oplog.Clock {
 	if b, ok := v.Store.Bucket(bucket); ok {

@@ -195,6 +195,12 @@ var genMessages = map[oplog.Kind]*rapid.Generator[oplog.Message]{
 	oplog.KindBusy: rapid.Custom(func(t *rapid.T) oplog.Message {
 		return &oplog.Busy{Session: genSession.Draw(t, "session"), RetryAfter: rapid.Uint64().Draw(t, "retry")}
 	}),
+	oplog.KindReport: rapid.Custom(func(t *rapid.T) oplog.Message {
+		return &oplog.Report{
+			From: genInstance.Draw(t, "from"), Bucket: genName.Draw(t, "bucket"),
+			Clock: genClock.Draw(t, "clock"), Floor: oplog.HLC(rapid.Uint64().Draw(t, "floor")),
+		}
+	}),
 	oplog.KindAbort: rapid.Custom(func(t *rapid.T) oplog.Message {
 		return &oplog.Abort{
 			Session: genSession.Draw(t, "session"), Bucket: genName.Draw(t, "bucket"),

@@ -62,12 +62,13 @@ func goldens() map[string]oplog.Message {
 		"begin_reconcile": &oplog.Begin{
 			Session: session, KeyOrder: true, Clock: clock, Rows: 7, GCV: oplog.Clock{paris: 36}, GCTS: hlc + 36, HLC: hlc + 40,
 		},
-		"begin": &oplog.Begin{Session: session, KeyOrder: true, Clock: clock, Rows: 1 << 40, Ahead: oplog.Clock{rome: 9}},
-		"page":  &oplog.Page{Session: session, Number: 3, Entries: append(entries[:3:3], oplog.Entry{Key: []byte("r"), Stamp: at(rome, 7)})},
-		"end":   &oplog.End{Session: session, Pages: 3, Entries: 1234, Cut: true, Cursor: []byte{0xff, 'k'}},
-		"ack":   &oplog.Ack{Session: session, Bucket: "default", Number: 3},
-		"busy":  &oplog.Busy{Session: session, RetryAfter: 1500},
-		"abort": &oplog.Abort{Session: session, Bucket: "default", Reason: oplog.ReasonGate, Text: "clock is below the gate"},
+		"begin":  &oplog.Begin{Session: session, KeyOrder: true, Clock: clock, Rows: 1 << 40, Ahead: oplog.Clock{rome: 9}},
+		"page":   &oplog.Page{Session: session, Number: 3, Entries: append(entries[:3:3], oplog.Entry{Key: []byte("r"), Stamp: at(rome, 7)})},
+		"end":    &oplog.End{Session: session, Pages: 3, Entries: 1234, Cut: true, Cursor: []byte{0xff, 'k'}},
+		"report": &oplog.Report{From: from, Bucket: "default", Clock: clock, Floor: hlc + 3},
+		"ack":    &oplog.Ack{Session: session, Bucket: "default", Number: 3},
+		"busy":   &oplog.Busy{Session: session, RetryAfter: 1500},
+		"abort":  &oplog.Abort{Session: session, Bucket: "default", Reason: oplog.ReasonGate, Text: "clock is below the gate"},
 	}
 }
 

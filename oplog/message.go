@@ -20,12 +20,14 @@ const (
 	KindAck
 	KindBusy
 	KindAbort
+	KindReport
 )
 
 var kindNames = map[Kind]string{
 	KindLive: "live", KindHeartbeat: "heartbeat", KindHello: "hello", KindHelloReply: "hello_reply",
 	KindCompare: "compare", KindDiffer: "differ", KindPull: "pull", KindBegin: "begin", KindPage: "page",
 	KindEnd: "end", KindAck: "ack", KindBusy: "busy", KindAbort: "abort",
+	KindReport: "report",
 }
 
 // String returns the kind's name, as JSON bodies carry it.
@@ -83,6 +85,8 @@ func newMessage(k Kind) (Message, error) {
 		return new(Busy), nil
 	case KindAbort:
 		return new(Abort), nil
+	case KindReport:
+		return new(Report), nil
 	}
 	return nil, fmt.Errorf("%w: %s", ErrKind, k)
 }

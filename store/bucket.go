@@ -207,6 +207,13 @@ func (b *Bucket) Keys() uint64 {
 	return b.state.keys
 }
 
+// Tombstones returns how many rows are tombstones.
+func (b *Bucket) Tombstones() uint64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.state.rows - b.state.keys
+}
+
 // Origin returns the origin that local writes get, zero before the first one
 // of this start.
 func (b *Bucket) Origin() oplog.Origin { return b.s.origin() }

@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"time"
 
 	"replicator/oplog"
@@ -61,27 +62,20 @@ func (b *Bucket) Collect(now time.Time, o CollectOptions) (Collected, error) {
 	return c.done, nil
 }
 
-// Collectable returns how many tombstones and rows with an expiry the bucket
-// holds, counting no further than limit.
-func (b *Bucket) Collectable(limit int) (n int, err error) {
+// Collectable reports whether the bucket holds a tombstone or a row with an
+// expiry.
+func (b *Bucket) Collectable() (bool, error) {
 	for _, table := range []byte{tableTombs, tableExpiry} {
-		lower, upper := bucketRange(table, b.id)
-		it, err := b.s.kv.Iter(lower, upper)
+		it, err := b.s.kv.Iter(bucketRange(table, b.id))
 		if err != nil {
-			return n, err
+			return false, err
 		}
-		for ok := it.First(); ok && n < limit; ok = it.Next() {
-			n++
-		}
-		err = it.Err()
-		if e := it.Close(); err == nil {
-			err = e
-		}
-		if err != nil {
-			return n, err
+		some := it.First()
+		if err := errors.Join(it.Err(), it.Close()); some || err != nil {
+			return some && err == nil, err
 		}
 	}
-	return n, nil
+	return false, nil
 }
 
 // A collection is one walk over the two indexes.

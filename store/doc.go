@@ -24,7 +24,7 @@
 //	01 name                      format version; self: node, nonces, epoch
 //	02 origin                    node and epoch behind an origin number
 //	03 bucket                    name behind a bucket id
-//	04                           reserved: members
+//	04 node                      member: when it was heard, which buckets it holds
 //	10 bucket key                row
 //	11 bucket origin seq         key of the row with that dot
 //	12 bucket origin             clock

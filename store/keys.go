@@ -11,7 +11,7 @@ const (
 	tableGlobal  = 0x01
 	tableOrigins = 0x02
 	tableBuckets = 0x03
-	_            = 0x04 // reserved: members
+	tableMembers = 0x04
 
 	tableData   = 0x10
 	tableLog    = 0x11

@@ -85,6 +85,17 @@ type (
 	// lost again and again, as on a hop that takes less than it says.
 	ShrinkFrames struct{}
 
+	// Collect drops tombstones and expired rows that all members have: those
+	// under Stable with timestamps up to Upto.
+	Collect struct {
+		Bucket string
+		Stable oplog.Clock
+		Upto   oplog.HLC
+	}
+
+	// SaveMember keeps what is known of a member over a restart.
+	SaveMember struct{ Member Member }
+
 	// JoinBucket makes the store hold a bucket heard of. Joined follows.
 	JoinBucket struct{ Bucket string }
 
@@ -148,6 +159,8 @@ func (OpenSnapshot) action()  {}
 func (ReadPage) action()      {}
 func (CloseSnapshot) action() {}
 func (ShrinkFrames) action()  {}
+func (Collect) action()       {}
+func (SaveMember) action()    {}
 func (JoinBucket) action()    {}
 func (Fence) action()         {}
 func (Raise) action()         {}

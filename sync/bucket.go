@@ -24,6 +24,8 @@ type bucket struct {
 
 	fruitless int // pulls in a row that brought nothing of what was heard of
 
+	collectAt time.Time // when tombstones are collected next
+
 	gatedBy     string // the donor that wants a reconcile
 	reconciling bool   // one is under way: what comes live has to wait
 	startOver   bool   // the next one begins at the first key, whatever the token says

@@ -22,15 +22,17 @@ type Engine struct {
 	fenced   bool
 	peers    map[string]*peer
 	buckets  map[string]*bucket
-	pulls    map[uint64]*pull      // by session
-	hellos   map[uint64]*peer      // by session
-	serves   map[serveKey]*serve   // by who pulls
-	reading  map[uint64]*serve     // by snapshot number
+	pulls    map[uint64]*pull    // by session
+	hellos   map[uint64]*peer    // by session
+	serves   map[serveKey]*serve // by who pulls
+	reading  map[uint64]*serve   // by snapshot number
+	members  map[string]*Member
 	doubles  map[oplog.Nonce]int64 // instances with our name: their wall clock when first heard
 	joining  map[string]time.Time  // buckets asked to be joined, when
 	beat     beat
 	numbers  uint64    // snapshot numbers drawn
 	stalls   int       // sessions served in a row whose pages were never acknowledged
+	doubled  time.Time // when one of doubles was heard last
 	started  time.Time // of the first step
 	due      time.Time // when tick has something to do
 	wake     time.Time // the last WakeAt
@@ -44,13 +46,17 @@ type Engine struct {
 // New returns the engine of the instance self. Its first event should be
 // Connected; until then it sends nothing.
 func New(self oplog.Instance, store Store, o Options) *Engine {
-	return &Engine{
+	e := &Engine{
 		self: self, opt: o.withDefaults(), store: store,
 		peers: map[string]*peer{}, buckets: map[string]*bucket{},
 		pulls: map[uint64]*pull{}, hellos: map[uint64]*peer{},
 		serves: map[serveKey]*serve{}, reading: map[uint64]*serve{},
-		doubles: map[oplog.Nonce]int64{}, joining: map[string]time.Time{},
+		doubles: map[oplog.Nonce]int64{}, joining: map[string]time.Time{}, members: map[string]*Member{},
 	}
+	for _, m := range o.Members {
+		e.members[m.Node] = &m
+	}
+	return e
 }
 
 // Step takes one event at the time now and returns what has to be done. The
@@ -140,6 +146,7 @@ func (e *Engine) tick() {
 	}
 	for _, name := range sorted(e.buckets) {
 		e.tickBucket(e.buckets[name])
+		e.tickCollect(e.buckets[name])
 	}
 	for _, s := range e.sortedServes() {
 		if e.passed(s.deadline) {
@@ -211,6 +218,10 @@ func (e *Engine) heard(h Heard) {
 	case *oplog.Hello:
 		if m.From.Node == h.From && h.From != e.self.Node {
 			e.hearHello(m, h.Reply)
+		}
+	case *oplog.Report:
+		if m.From.Node == h.From && m.Bucket == h.Bucket {
+			e.hearReport(m)
 		}
 	case *oplog.Compare:
 		e.hearCompare(h.From, m, h.Reply)

@@ -14,6 +14,8 @@ import (
 type memory struct {
 	clock oplog.Clock
 	token *syncer.Token
+
+	collectable bool
 }
 
 func (m *memory) Durable(bucket string) oplog.Digest {
@@ -28,6 +30,11 @@ func (m *memory) Token(string) (syncer.Token, bool) {
 	}
 	return *m.token, true
 }
+
+func (m *memory) DurableState(bucket string) (oplog.Digest, oplog.Clock) {
+	return m.Durable(bucket), m.clock.Clone()
+}
+func (m *memory) Collectable(string) bool { return m.collectable }
 
 // bench is an engine named a that holds the bucket orders, with time in hand.
 type bench struct {

@@ -50,7 +50,7 @@ func (e *Engine) beatWithin(d time.Duration) {
 // fleet within its budget (the rule of RTCP, RFC 3550 section 6.2). The few
 // nodes of a small fleet may answer a change at once.
 func (e *Engine) budgetPause() time.Duration {
-	bytes := float64(e.members()) * float64(max(e.beat.size, fixedBytes))
+	bytes := float64(e.speakers()) * float64(max(e.beat.size, fixedBytes))
 	pause := time.Duration(bytes / float64(e.opt.FleetBudget) * float64(time.Second))
 	if pause < e.opt.HeartbeatMin/2 {
 		return 0
@@ -58,9 +58,9 @@ func (e *Engine) budgetPause() time.Duration {
 	return pause
 }
 
-// members counts the nodes that share the budget: this one and those that were
+// speakers counts the nodes that share the budget: this one and those that were
 // heard of late. A fleet has many past members.
-func (e *Engine) members() int {
+func (e *Engine) speakers() int {
 	n := 1
 	for _, p := range e.peers {
 		if !p.gone && e.now.Sub(p.heard) < overdueFor {
@@ -160,6 +160,7 @@ func (e *Engine) hearBeat(m *oplog.Heartbeat) {
 	p := e.peer(m.From.Node)
 	back := e.overdue(p) || p.gone || !p.greeted
 	e.meetInstance(p, m.From)
+	e.noteMember(p.name, m.Digests...)
 	if m.Stopping {
 		e.leave(p)
 		return
@@ -194,6 +195,7 @@ func (e *Engine) hearOwnName(n oplog.Nonce, beat *oplog.Heartbeat) {
 	if n == e.self.Nonce || late {
 		return
 	}
+	e.doubled = e.now
 	first, known := e.doubles[n]
 	if !known {
 		if len(e.doubles) == maxDoubles {

@@ -89,6 +89,7 @@ func (e *Engine) hearHello(m *oplog.Hello, reply string) {
 	p := e.peer(m.From.Node)
 	e.meetInstance(p, m.From)
 	p.gone = false
+	e.noteMember(p.name, m.Digests...)
 	if p.heard.IsZero() {
 		p.heard = e.now
 	}
@@ -123,6 +124,7 @@ func (e *Engine) hearHelloReply(m *oplog.HelloReply) {
 	if p.heard.IsZero() {
 		p.heard = e.now
 	}
+	e.noteMember(p.name, m.Digests...)
 	e.noteEqual(p, h, m)
 	for _, d := range m.Digests {
 		if !e.holds(d.Bucket) {
@@ -148,6 +150,7 @@ func (e *Engine) noteEqual(p *peer, h *hello, m *oplog.HelloReply) {
 	for _, name := range m.Unknown {
 		named[name] = true
 		delete(p.digests, name)
+		e.noteAbsent(p.name, name)
 	}
 	for _, d := range h.asked {
 		if named[d.Bucket] {
@@ -161,6 +164,7 @@ func (e *Engine) noteEqual(p *peer, h *hello, m *oplog.HelloReply) {
 		// Epoch and Own of the digest are ours, not the peer's: it has written
 		// nothing that we lack.
 		pd.forgetOwn()
+		e.noteMember(p.name, d)
 		pd.last.Bucket, pd.last.Clock, pd.last.Ahead, pd.last.Sum = d.Bucket, d.Clock, d.Ahead, d.Sum
 		pd.same, pd.unequal = 0, 0
 	}

@@ -25,6 +25,18 @@ type Options struct {
 	// bytes a second. Default 4096.
 	FleetBudget int
 
+	// Members are those that an earlier process of this node has saved.
+	Members []Member
+	// EvictAfter is how long a member may be silent before tombstones are
+	// collected without it. Default 30 days.
+	EvictAfter time.Duration
+	// CollectEvery is how often tombstones are collected. Default 1m.
+	CollectEvery time.Duration
+	// ReportAfter is how long the clocks of two nodes differ whenever they are
+	// compared before one is sent whole, so that tombstones can be collected
+	// under constant writes. Default 10m.
+	ReportAfter time.Duration
+
 	// UncoveredAfter is how long a peer's durable write may stay unseen before
 	// it is pulled: live usually brings it. Default 2s.
 	UncoveredAfter time.Duration
@@ -67,6 +79,9 @@ func (o Options) withDefaults() Options {
 	pick(&o.HeartbeatMin, time.Second)
 	pick(&o.HeartbeatUneasy, 5*time.Second)
 	pick(&o.FleetBudget, 4096)
+	pick(&o.EvictAfter, 30*24*time.Hour)
+	pick(&o.CollectEvery, time.Minute)
+	pick(&o.ReportAfter, 10*time.Minute)
 	pick(&o.UncoveredAfter, 2*time.Second)
 	pick(&o.GreetJitter, 250*time.Millisecond)
 	pick(&o.AnswerTimeout, 10*time.Second)
@@ -97,6 +112,11 @@ type Store interface {
 	Durable(bucket string) oplog.Digest
 	// Covered returns the clock's row of one origin.
 	Covered(bucket string, o oplog.Origin) oplog.Seq
+	// DurableState returns the digest and the clock of the last fsynced state.
+	DurableState(bucket string) (oplog.Digest, oplog.Clock)
+	// Collectable reports whether the bucket holds tombstones or rows with an
+	// expiry.
+	Collectable(bucket string) bool
 	// Clock returns a copy of the clock.
 	Clock(bucket string) oplog.Clock
 	// ClockHash returns a copy of the hash of the clock.

@@ -25,13 +25,15 @@ type peer struct {
 // A peerDigest is how a peer's bucket stood when it was last heard of, and what
 // we make of that.
 type peerDigest struct {
-	last      oplog.Digest
-	own       oplog.Digest // ours at that time
-	same      int          // beats in which the same two digests differed
-	unequal   int          // beats in which the digests differed
-	uncovered time.Time    // since when a durable write of the peer is missing here
-	pause     time.Duration
-	notBefore time.Time // pulls that brought nothing wait longer and longer
+	last        oplog.Digest
+	own         oplog.Digest // ours at that time
+	same        int          // beats in which the same two digests differed
+	unequal     int          // beats in which the digests differed
+	uncovered   time.Time    // since when a durable write of the peer is missing here
+	pause       time.Duration
+	report      *report   // the last one of this instance
+	unlikeSince time.Time // since when the digests have had other clocks than ours
+	notBefore   time.Time // pulls that brought nothing wait longer and longer
 }
 
 const (
@@ -61,6 +63,7 @@ func (e *Engine) meetInstance(p *peer, inst oplog.Instance) {
 	p.greeted = false
 	for _, pd := range p.digests {
 		pd.forgetOwn() // it may have lost what it had written
+		pd.report = nil
 	}
 	e.endSessionsWith(p)
 }
@@ -133,6 +136,7 @@ func (e *Engine) noteDigest(p *peer, d oplog.Digest) {
 	}
 	pd.last, pd.own = d, own
 	e.noteUncovered(p, pd)
+	e.noteReport(pd, d)
 	if d.Same(own) {
 		pd.same, pd.unequal = 0, 0
 		return

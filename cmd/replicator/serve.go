@@ -29,13 +29,14 @@ const (
 type serveCmd struct {
 	dataFlag
 	logFlags
-	Node       string   `env:"REPLICATOR_NODE" help:"Name of the node. Default: the one kept in the store; a new store takes the host's and five random characters."`
-	Listen     string   `placeholder:"HOST:PORT" env:"REPLICATOR_LISTEN" help:"Where the embedded NATS server takes clients (127.0.0.1:4222)."`
-	Join       []string `placeholder:"URL" env:"REPLICATOR_JOIN" help:"Hub the embedded NATS server is a leaf of, as nats-leaf://hub:7422."`
-	NatsConfig string   `placeholder:"FILE" env:"REPLICATOR_NATS_CONFIG" help:"Native nats-server configuration for the embedded server. SIGHUP reads it again."`
-	Bucket     []string `short:"b" env:"REPLICATOR_BUCKETS" setting:"buckets" help:"Hold only these buckets. Default: every bucket heard of."`
-	Codec      string   `enum:"msgpack,json" default:"msgpack" env:"REPLICATOR_CODEC" help:"How this node writes messages: ${enum}. It reads both."`
-	Durability string   `enum:"sync,interval" default:"sync" env:"REPLICATOR_DURABILITY" help:"When a write is answered: ${enum}. After its fsync, or at once."`
+	Node       string        `env:"REPLICATOR_NODE" help:"Name of the node. Default: the one kept in the store; a new store takes the host's and five random characters."`
+	Listen     string        `placeholder:"HOST:PORT" env:"REPLICATOR_LISTEN" help:"Where the embedded NATS server takes clients (127.0.0.1:4222)."`
+	Join       []string      `placeholder:"URL" env:"REPLICATOR_JOIN" help:"Hub the embedded NATS server is a leaf of, as nats-leaf://hub:7422."`
+	NatsConfig string        `placeholder:"FILE" env:"REPLICATOR_NATS_CONFIG" help:"Native nats-server configuration for the embedded server. SIGHUP reads it again."`
+	Bucket     []string      `short:"b" env:"REPLICATOR_BUCKETS" setting:"buckets" help:"Hold only these buckets. Default: every bucket heard of."`
+	Codec      string        `enum:"msgpack,json" default:"msgpack" env:"REPLICATOR_CODEC" help:"How this node writes messages: ${enum}. It reads both."`
+	EvictAfter time.Duration `default:"720h" env:"REPLICATOR_EVICT_AFTER" setting:"evict_after" help:"How long a node may be silent before deletes are forgotten without it. One that returns later compares all its rows with another's."`
+	Durability string        `enum:"sync,interval" default:"sync" env:"REPLICATOR_DURABILITY" help:"When a write is answered: ${enum}. After its fsync, or at once."`
 }
 
 // Help implements kong.HelpProvider.
@@ -126,6 +127,7 @@ func (s *serving) start(ctx context.Context) error {
 	s.node, err = replicator.Open(ctx, replicator.Config{
 		Node: name, Dir: s.cmd.Data, Conn: s.nc, Buckets: s.cmd.Bucket, Codec: oplog.Codec(s.cmd.Codec),
 		Durability: replicator.Durability(s.cmd.Durability), Prefix: s.app.flags.Prefix, Version: version(), Logger: s.log,
+		EvictAfter: s.cmd.EvictAfter,
 	})
 	return err
 }

@@ -51,6 +51,10 @@ func (n *Node) actOnStore(a syncer.Action) {
 		n.queueApply(a.Bucket, a)
 	case syncer.EndPull:
 		n.queueApply(a.Bucket, a)
+	case syncer.Collect:
+		n.queueApply(a.Bucket, a)
+	case syncer.SaveMember:
+		n.report(n.store.SaveMember(store.Member(a.Member)))
 	case syncer.OpenSnapshot:
 		n.later(n.moment(), func() { n.tell(n.donor.Open(a)) })
 	case syncer.ReadPage:
@@ -111,6 +115,11 @@ func (n *Node) applyNext(bucket string) {
 			n.w.Stats.Reconciles++
 		}
 		n.w.note("%s ends pull of %s, clock %v", n.name, a.Bucket, a.Claim)
+	case syncer.Collect:
+		var gone int
+		gone, err = carry.Collect(n.store, n.wall(), a)
+		n.w.Stats.Stable += gone
+		n.w.note("%s collects %d rows of %s up to %s", n.name, gone, a.Bucket, a.Upto)
 	}
 	if refused {
 		n.store.ClearReadOnly()
@@ -120,7 +129,9 @@ func (n *Node) applyNext(bucket string) {
 		n.reportGap(err)
 	}
 	n.fsync()
-	n.tell(ev)
+	if ev != nil {
+		n.tell(ev)
+	}
 	if n.applies[bucket] = list[done:]; len(list) > done {
 		n.later(n.moment(), func() { n.applyNext(bucket) })
 	}

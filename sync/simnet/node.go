@@ -97,6 +97,9 @@ func (n *Node) Start() {
 			panic(fmt.Sprintf("simnet: join %s: %v", b, err))
 		}
 	}
+	if n.life == 0 {
+		n.introduce(st)
+	}
 	n.up, n.store, n.donor = true, st, carry.NewDonor(st)
 	n.life++
 	n.fenced, n.dirty, n.syncing = false, false, false
@@ -104,11 +107,28 @@ func (n *Node) Start() {
 	self := oplog.Instance{
 		Node: n.name, Nonce: nonce, Prev: st.PrevNonce(), Started: n.w.now.UnixMilli(), Version: "sim",
 	}
-	n.engine = syncer.New(self, carry.View{Store: st}, n.Options)
+	o := n.Options
+	if o.Members, err = carry.Members(st); err != nil {
+		panic(fmt.Sprintf("simnet: members of %s: %v", n.name, err))
+	}
+	n.engine = syncer.New(self, carry.View{Store: st}, o)
 	n.w.note("%s starts", n.name)
 	n.step(syncer.Connected{MaxPayload: 1 << 20})
 	for _, b := range n.w.cfg.Buckets {
 		n.step(syncer.Joined{Bucket: b})
+	}
+}
+
+// introduce makes the others known to a node that starts for the first time.
+func (n *Node) introduce(st *store.Store) {
+	for _, m := range n.w.nodes {
+		if m == n {
+			continue
+		}
+		err := st.SaveMember(store.Member{Node: m.name, Heard: n.wall(), Buckets: n.w.cfg.Buckets})
+		if err != nil {
+			panic(fmt.Sprintf("simnet: member of %s: %v", n.name, err))
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package simnet
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -38,6 +39,9 @@ func RunSeed(seed uint64, trace func(string)) (Stats, error) {
 	if err := w.AtRest(); err != nil {
 		return w.Stats, err
 	}
+	if !w.cfg.Collect && !w.cfg.Restore && w.Stats.Reissued+w.Stats.Reconciles > 0 {
+		return w.Stats, fmt.Errorf("%d writes issued again, %d reconciles, though only what all have was collected", w.Stats.Reissued, w.Stats.Reconciles)
+	}
 	return w.Stats, w.idle()
 }
 
@@ -60,7 +64,28 @@ func (w *World) idle() error {
 			return fmt.Errorf("at rest: %s holds %d snapshots", n.name, open)
 		}
 	}
-	return w.AtRest()
+	return errors.Join(w.AtRest(), w.allCollected())
+}
+
+// allCollected verifies that a fleet left alone has forgotten every delete.
+// Those of a clock that runs ahead have to wait for it.
+func (w *World) allCollected() error {
+	if w.cfg.Skew > 0 || w.Stats.Restores > 0 {
+		return nil
+	}
+	for _, n := range w.nodes {
+		for _, bucket := range w.cfg.Buckets {
+			b, _ := n.store.Bucket(bucket)
+			some, err := b.Collectable()
+			if err != nil {
+				return err
+			}
+			if some {
+				return fmt.Errorf("at rest: %s/%s still holds tombstones: %s", n.name, bucket, w.digests())
+			}
+		}
+	}
+	return nil
 }
 
 // settleTime is within what virtual time a healed fleet has to be equal. It

@@ -90,6 +90,7 @@ func add(sum *simnet.Stats, s simnet.Stats) {
 	sum.Compared += s.Compared
 	sum.Bytes += s.Bytes
 	sum.Refusals += s.Refusals
+	sum.Stable += s.Stable
 	sum.Collected += s.Collected
 	sum.Reconciles += s.Reconciles
 	sum.Reissued += s.Reissued
@@ -108,7 +109,7 @@ func checkFired(t *testing.T, s simnet.Stats) {
 		"cuts": s.Cuts, "crashes": s.Crashes, "lost commits": s.LostCommits, "pulls": s.Pulls,
 		"pages": s.Pages, "cut streams": s.Cutoffs, "announced writes": s.Announced,
 		"overflows": s.Overflows, "refused batches": s.Refusals, "compared clocks": s.Compared,
-		"collected tombstones": s.Collected, "reconciles": s.Reconciles, "writes issued again": s.Reissued, "older disks": s.Restores,
+		"tombstones collected by force": s.Collected, "stable tombstones collected": s.Stable, "reconciles": s.Reconciles, "writes issued again": s.Reissued, "older disks": s.Restores,
 	} {
 		if n == 0 {
 			t.Errorf("%s: never happened", name)

@@ -15,10 +15,6 @@ import (
 // random histories another, slower one always stands in for a road that is
 // broken.
 func TestSoon(t *testing.T) {
-	put := func(w *simnet.World, node int, key string) {
-		w.Node(node).Write("orders", store.Op{Key: []byte(key), Value: make([]byte, 100)})
-		w.Run(20 * time.Millisecond)
-	}
 	small := func(n *simnet.Node) { n.Options = syncer.Options{GapBuffer: 1000, ApplyBuffer: 1000} }
 	for name, c := range map[string]struct {
 		nodes  int
@@ -100,4 +96,10 @@ func equalClocks(w *simnet.World, nodes int) bool {
 		}
 	}
 	return true
+}
+
+// put writes a key and lets it reach the others.
+func put(w *simnet.World, node int, key string) {
+	w.Node(node).Write("orders", store.Op{Key: []byte(key), Value: make([]byte, 100)})
+	w.Run(20 * time.Millisecond)
 }

@@ -54,7 +54,7 @@ type Stats struct {
 	Writes, Pulls, Pages, Cutoffs, Announced, Overflows, Compared, Bytes  int
 	Talk                                                                  int // messages that are no heartbeats
 	Refusals                                                              int
-	Collected, Reconciles, Reissued, Restores                             int
+	Stable, Collected, Reconciles, Reissued, Restores                     int
 	Virtual                                                               time.Duration
 	Settle                                                                time.Duration // from the last fault until all was equal
 }

@@ -1,0 +1,113 @@
+package syncer
+
+import (
+	"time"
+
+	"replicator/oplog"
+)
+
+// A report is what a member said of itself: the durable clock of a bucket, and
+// the timestamp that all its later writes are above. Rule G1.
+type report struct {
+	clock oplog.Clock // shared by all that reported this very clock
+	floor oplog.HLC
+}
+
+// noteReport takes a digest as a report if its clock is the one of our own
+// durable state: then we know which it is.
+func (e *Engine) noteReport(pd *peerDigest, d oplog.Digest) {
+	own, clock := e.store.DurableState(d.Bucket)
+	if own.Clock == d.Clock {
+		pd.report = &report{clock: clock, floor: d.Floor}
+		pd.unlikeSince = time.Time{}
+		return
+	}
+	if pd.unlikeSince.IsZero() {
+		pd.unlikeSince = e.now
+	}
+}
+
+// hearReport takes a report that was sent as such, for the digests of two busy
+// nodes are never the same.
+func (e *Engine) hearReport(m *oplog.Report) {
+	p := e.peers[m.From.Node]
+	if p == nil || p.inst.Nonce != m.From.Nonce || !e.holds(m.Bucket) {
+		return
+	}
+	if pd := p.digests[m.Bucket]; pd != nil {
+		pd.report = &report{clock: m.Clock, floor: m.Floor}
+	}
+}
+
+// tickCollect has tombstones collected that every member has, and sends reports
+// to those who cannot tell our clock from its hash.
+func (e *Engine) tickCollect(b *bucket) {
+	if b.collectAt.IsZero() {
+		b.collectAt = e.now.Add(e.opt.CollectEvery/2 + e.jitter(e.opt.CollectEvery))
+	}
+	if !e.passed(b.collectAt) {
+		return
+	}
+	b.collectAt = e.now.Add(e.opt.CollectEvery)
+	e.at(b.collectAt)
+	if !e.store.Collectable(b.name) {
+		return
+	}
+	e.sendReports(b)
+	if b.reconciling || e.doubleSince(doublePause) {
+		return
+	}
+	if stable, upto, ok := e.stability(b); ok {
+		e.do(Collect{Bucket: b.name, Stable: stable, Upto: upto})
+	}
+}
+
+// doublePause is for how long nothing is collected after another instance with
+// our name was heard: who is behind that name is not clear.
+const doublePause = time.Hour
+
+func (e *Engine) doubleSince(d time.Duration) bool {
+	return !e.doubled.IsZero() && e.now.Sub(e.doubled) < d
+}
+
+// stability returns what every member that counts covers durably, and the
+// timestamp that the later writes of all are above: rule G2. It is not ok while
+// some member's report is missing or says more than we cover ourselves.
+func (e *Engine) stability(b *bucket) (stable oplog.Clock, upto oplog.HLC, ok bool) {
+	own := e.store.Clock(b.name)
+	stable, upto = own, oplog.HLC(1<<64-1)
+	for _, m := range e.members {
+		if !e.counts(m, b.name) {
+			continue
+		}
+		r := e.reportOf(m.Node, b.name)
+		if r == nil || !own.GE(r.clock) {
+			return nil, 0, false
+		}
+		stable, upto = stable.Meet(r.clock), min(upto, r.floor)
+	}
+	return stable, upto, true
+}
+
+func (e *Engine) reportOf(node, bucket string) *report {
+	if p := e.peers[node]; p != nil && p.digests[bucket] != nil {
+		return p.digests[bucket].report
+	}
+	return nil
+}
+
+// sendReports tells those peers our durable clock that for long had another.
+func (e *Engine) sendReports(b *bucket) {
+	for _, name := range sorted(e.peers) {
+		p := e.peers[name]
+		pd := p.digests[b.name]
+		if pd == nil || !e.reachable(p) || pd.unlikeSince.IsZero() || e.now.Sub(pd.unlikeSince) < e.opt.ReportAfter {
+			continue
+		}
+		pd.unlikeSince = e.now
+		own, clock := e.store.DurableState(b.name)
+		e.do(Send{To: name, Bucket: b.name, Session: e.session(), Message: &oplog.Report{
+			From: e.self, Bucket: b.name, Clock: clock, Floor: own.Floor,
+		}})
+	}
+}

@@ -1,0 +1,76 @@
+package syncer
+
+import (
+	"slices"
+	"time"
+
+	"replicator/oplog"
+)
+
+// A Member is a node that shares buckets with this one, now or not long ago.
+// What it has not seen is not collected, until it was silent for EvictAfter.
+type Member struct {
+	Node    string
+	Heard   time.Time // the last heartbeat, to the hour or so
+	Buckets []string  // that it holds, sorted
+}
+
+// maxMembers bounds how many members are remembered. Any above it do not count:
+// they reconcile, should they have missed what was collected.
+const maxMembers = 4096
+
+// rememberEvery is how often the time of a member's last heartbeat is stored.
+const rememberEvery = time.Hour
+
+// noteMember remembers who was heard, and that it holds the bucket of each
+// digest.
+func (e *Engine) noteMember(node string, digests ...oplog.Digest) {
+	m := e.members[node]
+	if m == nil {
+		if len(e.members) == maxMembers {
+			return
+		}
+		m = &Member{Node: node}
+		e.members[node] = m
+	}
+	news := e.now.Sub(m.Heard) >= rememberEvery
+	for _, d := range digests {
+		if i, known := slices.BinarySearch(m.Buckets, d.Bucket); !known && e.holds(d.Bucket) {
+			m.Buckets = slices.Insert(m.Buckets, i, d.Bucket)
+			news = true
+		}
+	}
+	if news {
+		m.Heard = e.now
+		e.saveMember(m)
+	}
+}
+
+// noteAbsent takes a peer's word that it does not hold the bucket.
+func (e *Engine) noteAbsent(node, bucket string) {
+	m := e.members[node]
+	if m == nil {
+		return
+	}
+	if i, known := slices.BinarySearch(m.Buckets, bucket); known {
+		m.Buckets = slices.Delete(m.Buckets, i, i+1)
+		e.saveMember(m)
+	}
+}
+
+func (e *Engine) saveMember(m *Member) {
+	e.do(SaveMember{Member{Node: m.Node, Heard: m.Heard, Buckets: slices.Clone(m.Buckets)}})
+}
+
+// counts reports whether what the member lacks of the bucket may not be
+// collected: rule G4.
+func (e *Engine) counts(m *Member, bucket string) bool {
+	if _, holds := slices.BinarySearch(m.Buckets, bucket); !holds {
+		return false
+	}
+	heard := m.Heard
+	if p := e.peers[m.Node]; p != nil && p.heard.After(heard) {
+		heard = p.heard
+	}
+	return e.now.Sub(heard) < e.opt.EvictAfter
+}
