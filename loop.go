@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"runtime"
-	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -151,44 +150,67 @@ func (l *loop) finishWrites() {
 	<-l.stopped
 }
 
-// commit writes first and whatever else waits as one batch. Yielding once lets
-// writers that are about to queue join the group.
+// commit writes first and whatever else waits, group after group, until none
+// is left over.
 func (l *loop) commit(first *request, finish func(group)) {
+	for next := first; next != nil; {
+		var requests []*request
+		requests, next = l.gather(next)
+		l.writeGroup(requests, finish)
+	}
+}
+
+// gather collects the requests of one group, and the one that did not fit any
+// more. Yielding once lets writers that are about to queue join.
+func (l *loop) gather(first *request) (requests []*request, next *request) {
 	runtime.Gosched()
-	g := group{requests: []*request{first}}
-	ops, size := first.ops, first.size
+	requests = []*request{first}
+	ops, size := len(first.ops), first.size
 	limit := int(float64(l.node.bus.LiveLimit()) * groupShare)
-	var next *request
-collect:
-	for len(ops) < groupOps && size < limit {
+	for ops < groupOps && size < limit {
 		select {
 		case r := <-l.writes:
-			if size+r.size > limit || len(ops)+len(r.ops) > groupOps {
-				next = r
-				break collect
+			if size+r.size > limit || ops+len(r.ops) > groupOps {
+				return requests, r
 			}
-			g.requests = append(g.requests, r)
-			ops = append(slices.Clip(ops), r.ops...)
+			requests = append(requests, r)
+			ops += len(r.ops)
 			size += r.size
 		default:
-			break collect
+			return requests, nil
+		}
+	}
+	return requests, nil
+}
+
+// writeGroup writes requests as one batch. If one of them is more than a row can
+// take, each is written alone: the others are not to blame.
+func (l *loop) writeGroup(requests []*request, finish func(group)) {
+	ops := requests[0].ops
+	if len(requests) > 1 {
+		ops = nil
+		for _, r := range requests {
+			ops = append(ops, r.ops...)
 		}
 	}
 	l.order.Lock()
 	written, err := l.bucket.Write(time.Now(), ops)
-	g.written = written
 	if err == nil {
-		l.hub.queueOwn(written.Changes, written.Last)
+		l.hub.queueOwn(written)
 	}
 	l.order.Unlock()
+	g := group{requests: requests, written: written}
+	if _, tooMuch := errors.AsType[*store.LimitError](err); tooMuch && len(requests) > 1 {
+		for _, r := range requests {
+			l.writeGroup([]*request{r}, finish)
+		}
+		return
+	}
 	if err != nil {
 		l.answer(g, err)
-	} else {
-		finish(g)
+		return
 	}
-	if next != nil {
-		l.commit(next, finish)
-	}
+	finish(g)
 }
 
 // finish makes a group durable, answers its callers, then publishes it: nothing
@@ -226,7 +248,7 @@ func (l *loop) publishSynced(list []group) {
 }
 
 func (l *loop) synced() {
-	l.hub.release(l.bucket.DurableSeq())
+	l.hub.release(l.bucket.DurableCovers)
 	l.node.feed(syncer.Synced{Bucket: l.name})
 }
 
@@ -319,14 +341,14 @@ func (l *loop) apply(list []syncer.Action) []syncer.Action {
 	case syncer.ApplyPage:
 		l.order.Lock()
 		applied, ev := carry.Page(l.node.store, time.Now(), a)
-		l.hub.queueForeign(applied.Changes)
+		l.hub.queueMerged(applied)
 		l.order.Unlock()
 		l.applied(applied, ev.Err)
 		l.node.feed(ev)
 	case syncer.EndPull:
 		l.order.Lock()
 		applied, ev := carry.End(l.node.store, time.Now(), a)
-		l.hub.queueForeign(applied.Changes)
+		l.hub.queueMerged(applied)
 		l.order.Unlock()
 		l.applied(applied, ev.Err)
 		l.node.feed(ev)
@@ -367,7 +389,7 @@ func liveRun(list []syncer.Action) []syncer.ApplyLive {
 func (l *loop) applyLive(run []syncer.ApplyLive) {
 	l.order.Lock()
 	applied, ev := carry.Live(l.node.store, time.Now(), run)
-	l.hub.queueForeign(applied.Changes)
+	l.hub.queueMerged(applied)
 	l.order.Unlock()
 	l.applied(applied, ev.Err)
 	l.node.feed(ev)
@@ -390,7 +412,7 @@ func (l *loop) applied(a store.Applied, err error) {
 	if len(a.Reissued.Entries) > 0 {
 		l.finish(group{written: a.Reissued}) // writes of our own now
 	}
-	l.hub.release(l.bucket.DurableSeq())
+	l.hub.release(l.bucket.DurableCovers)
 	l.node.touch(l.name)
 }
 

@@ -75,12 +75,11 @@ type hub struct {
 	mu       sync.Mutex // guards all below
 	watchers map[*watcher]bool
 	pending  []change
-	durable  oplog.Seq
 }
 
 type change struct {
 	entry Entry
-	own   oplog.Seq // 0 for a merged entry: it may be told at once
+	own   oplog.Dot // the last of its group; zero for a merged entry, which may be told at once
 }
 
 func newHub() *hub { return &hub{watchers: map[*watcher]bool{}} }
@@ -99,30 +98,34 @@ func (h *hub) leave(w *watcher) {
 	delete(h.watchers, w)
 }
 
-// queueOwn takes the changes of a local group that ends with seq last.
-func (h *hub) queueOwn(changes []store.Change, last oplog.Seq) { h.queue(changes, last) }
+// queueOwn takes the changes of a local group.
+func (h *hub) queueOwn(w store.Written) { h.queue(w.Changes, w) }
 
-// queueForeign takes the changes of a merge.
-func (h *hub) queueForeign(changes []store.Change) { h.queue(changes, 0) }
+// queueMerged takes the changes of a merge, among them writes that became own
+// ones.
+func (h *hub) queueMerged(a store.Applied) { h.queue(a.Changes, a.Reissued) }
 
-func (h *hub) queue(changes []store.Change, own oplog.Seq) {
+func (h *hub) queue(changes []store.Change, own store.Written) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if len(h.watchers) == 0 && len(h.pending) == 0 {
 		return
 	}
 	for i := range changes {
-		h.pending = append(h.pending, change{entry: changes[i].Entry, own: own})
+		c := change{entry: changes[i].Entry}
+		if c.entry.Stamp.Origin == own.Origin {
+			c.own = oplog.Dot{Origin: own.Origin, Seq: own.Last}
+		}
+		h.pending = append(h.pending, c)
 	}
 }
 
 // release tells of all changes up to the first own one that is not on disk.
-func (h *hub) release(durable oplog.Seq) {
+func (h *hub) release(onDisk func(oplog.Dot) bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.durable = max(h.durable, durable)
 	n := 0
-	for n < len(h.pending) && h.pending[n].own <= h.durable {
+	for n < len(h.pending) && (h.pending[n].own.Seq == 0 || onDisk(h.pending[n].own)) {
 		h.tell(h.pending[n])
 		n++
 	}
@@ -138,7 +141,7 @@ func (h *hub) tell(c change) {
 			continue
 		}
 		select {
-		case w.events <- WatchEvent{Entry: c.entry, Local: c.own > 0}:
+		case w.events <- WatchEvent{Entry: c.entry, Local: c.own.Seq > 0}:
 		default:
 			delete(h.watchers, w)
 			close(w.events)

@@ -32,7 +32,7 @@ func (b *Bucket) digest() oplog.Digest {
 func (b *Bucket) capture() (m mark, changed bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if !b.changed {
+	if !b.changed || b.sweeping() {
 		return mark{}, false
 	}
 	m = mark{bucket: b, digest: b.digest(), dirty: b.dirty}
@@ -69,6 +69,13 @@ func (b *Bucket) DurableSeq() oplog.Seq {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.durable.digest.Own
+}
+
+// DurableCovers reports whether the last state known to be on the disk covers d.
+func (b *Bucket) DurableCovers(d oplog.Dot) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.durable.clock.Covers(d)
 }
 
 // DurableState returns Durable and DurableClock of the same moment.

@@ -38,7 +38,10 @@ func TestMembersSurviveARestart(t *testing.T) {
 func TestWrongMembersAreRefused(t *testing.T) {
 	_, s, _ := fresh(t)
 	for _, m := range []store.Member{
-		{}, {Node: "a b"}, {Node: "a", Buckets: []string{""}}, {Node: "a", Buckets: []string{"a.b"}},
+		{},
+		{Node: "a b"},
+		{Node: "a", Buckets: []string{""}},
+		{Node: "a", Buckets: []string{"a.b"}},
 		{Node: "a", Buckets: make([]string, 1025)},
 	} {
 		if err := s.SaveMember(m); err == nil {

@@ -167,14 +167,6 @@ func (b *Bucket) Compare(now time.Time, s Stretch) (Applied, error) {
 	if err := s.check(); err != nil {
 		return a, err
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if err := b.s.writable(); err != nil {
-		return a, err
-	}
-	if err := b.enter(&s); err != nil {
-		return a, err
-	}
 	return a, b.compare(now, &s, &a)
 }
 
@@ -202,16 +194,15 @@ func (s *Stretch) check() error {
 	return nil
 }
 
-// enter checks that the stretch goes on where the one before ended. A first
-// one forgets what an earlier reconcile noted.
+// enter checks that the stretch goes on where the batch before ended.
 func (b *Bucket) enter(s *Stretch) error {
-	if rec := b.state.rec; rec != nil && rec.sweeping {
+	rec := b.state.rec
+	switch {
+	case b.sweeping():
 		return ErrOutOfOrder
-	}
-	if len(s.After) == 0 {
-		return b.dropStage()
-	}
-	if b.state.rec == nil {
+	case len(s.After) == 0:
+		return nil
+	case rec == nil:
 		return ErrOutOfOrder
 	}
 	cursor, _, err := b.s.kv.Get(tokenKey(b.id, tokenCursor))
@@ -221,24 +212,24 @@ func (b *Bucket) enter(s *Stretch) error {
 	return err
 }
 
-// dropStage forgets the verdicts of a reconcile that starts over. Its cursor
-// goes back first: what was noted behind it is not noted any more.
-func (b *Bucket) dropStage() error {
-	for b.state.rec != nil {
-		t := newTx(b)
-		more, err := b.staged(compareKeys, func(key []byte, _ *verdict) error {
-			t.stage[string(key)] = nil
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-		t.setToken(Token{Claim: b.state.claim, Rec: b.state.rec})
-		if _, err := t.commit(); err != nil || !more {
-			return err
-		}
+// dropStage forgets some verdicts of a reconcile that starts over, and reports
+// whether there are more. Its cursor goes back first: what was noted behind it
+// is not noted any more.
+func (b *Bucket) dropStage() (more bool, err error) {
+	if b.state.rec == nil {
+		return false, nil
 	}
-	return nil
+	t := newTx(b)
+	more, err = b.staged(compareKeys, func(key []byte, _ *verdict) error {
+		t.stage[string(key)] = nil
+		return nil
+	})
+	if err != nil {
+		return false, err
+	}
+	t.setToken(Token{Claim: b.state.claim, Rec: b.state.rec})
+	_, err = t.commit()
+	return more, err
 }
 
 // staged calls each for the first verdicts, at most limit, and reports whether
@@ -264,41 +255,71 @@ func (b *Bucket) staged(limit int, each func(key []byte, v *verdict) error) (mor
 	return false, b.named(err)
 }
 
-// compare takes the stretch batch by batch. b.mu must be held.
+// compare takes the stretch batch by batch. Between two of them others get
+// their turn: a stretch may be the whole bucket.
 func (b *Bucket) compare(now time.Time, s *Stretch, a *Applied) error {
-	for {
-		keys, more, err := b.union(s)
-		if err != nil {
+	if len(s.After) == 0 {
+		if err := b.eachBatch(b.dropStage); err != nil {
 			return err
-		}
-		t := newTx(b)
-		t.rec = s.Token.Rec
-		t.follow(now, s.HLC)
-		for _, key := range keys {
-			var p *oplog.Entry
-			if len(s.Entries) > 0 && bytes.Equal(s.Entries[0].Key, key) {
-				p, s.Entries = &s.Entries[0], s.Entries[1:]
-			}
-			if err := t.judge(now, key, p, s, a); err != nil {
-				return err
-			}
-		}
-		tok := s.Token
-		if more || s.Last && len(keys) > 0 {
-			tok.Cursor = keys[len(keys)-1]
-		} else if s.Last {
-			tok.Cursor = s.After
-		}
-		t.setToken(tok)
-		changes, err := t.commit()
-		if err != nil {
-			return err
-		}
-		a.Changes = append(a.Changes, changes...)
-		if s.After = tok.Cursor; !more {
-			return nil
 		}
 	}
+	return b.eachBatch(func() (bool, error) { return b.compareSome(now, s, a) })
+}
+
+// eachBatch runs step, with the bucket locked, until it has nothing more to do.
+func (b *Bucket) eachBatch(step func() (more bool, err error)) error {
+	for more := true; more; {
+		var err error
+		if more, err = b.oneBatch(step); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *Bucket) oneBatch(step func() (bool, error)) (bool, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.s.writable(); err != nil {
+		return false, err
+	}
+	return step()
+}
+
+func (b *Bucket) compareSome(now time.Time, s *Stretch, a *Applied) (more bool, err error) {
+	if err := b.enter(s); err != nil {
+		return false, err
+	}
+	keys, more, err := b.union(s)
+	if err != nil {
+		return false, err
+	}
+	t := newTx(b)
+	t.rec = s.Token.Rec
+	t.follow(now, s.HLC)
+	for _, key := range keys {
+		var p *oplog.Entry
+		if len(s.Entries) > 0 && bytes.Equal(s.Entries[0].Key, key) {
+			p, s.Entries = &s.Entries[0], s.Entries[1:]
+		}
+		if err := t.judge(now, key, p, s, a); err != nil {
+			return false, err
+		}
+	}
+	tok := s.Token
+	if more || s.Last && len(keys) > 0 {
+		tok.Cursor = keys[len(keys)-1]
+	} else if s.Last {
+		tok.Cursor = s.After
+	}
+	t.setToken(tok)
+	changes, err := t.commit()
+	if err != nil {
+		return false, err
+	}
+	a.Changes = append(a.Changes, changes...)
+	s.After = tok.Cursor
+	return more, nil
 }
 
 // union returns the next keys that either side has in the stretch.
@@ -398,14 +419,6 @@ func (b *Bucket) EndReconcile(now time.Time, s Stretch, ahead oplog.Clock) (Appl
 	if err := errors.Join(s.check(), checkClaim(ahead)); err != nil {
 		return a, err
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if err := b.s.writable(); err != nil {
-		return a, err
-	}
-	if err := b.enter(&s); err != nil {
-		return a, err
-	}
 	if err := b.compare(now, &s, &a); err != nil {
 		return a, err
 	}
@@ -413,38 +426,45 @@ func (b *Bucket) EndReconcile(now time.Time, s Stretch, ahead oplog.Clock) (Appl
 }
 
 // sweep carries out the verdicts, batch by batch; the last one ends the
-// reconcile. b.mu must be held throughout: nobody may see a half.
+// reconcile. In between nobody is shown a snapshot or told a digest: they would
+// be of a half.
 func (b *Bucket) sweep(ahead oplog.Clock, a *Applied) error {
-	for {
-		t := newTx(b)
-		more, err := b.staged(compareKeys, func(key []byte, v *verdict) error {
-			t.stage[string(key)] = nil
-			return t.execute(key, v, a)
-		})
-		if err != nil {
-			return err
-		}
-		rec := b.state.rec.clone()
-		rec.sweeping = true
-		if more {
-			t.setToken(Token{Claim: b.state.claim, Rec: rec})
-		} else {
-			t.raiseGate(rec.GCV, rec.GCTS)
-			if err := t.join(b.state.claim, ahead); err != nil {
-				return err
-			}
-			t.dropToken()
-		}
-		changes, err := t.commit()
-		if err != nil {
-			return err
-		}
-		a.Changes = append(a.Changes, changes...)
-		if !more {
-			return nil
-		}
-	}
+	return b.eachBatch(func() (bool, error) { return b.sweepSome(ahead, a) })
 }
+
+func (b *Bucket) sweepSome(ahead oplog.Clock, a *Applied) (more bool, err error) {
+	if b.state.rec == nil {
+		return false, ErrOutOfOrder
+	}
+	t := newTx(b)
+	more, err = b.staged(compareKeys, func(key []byte, v *verdict) error {
+		t.stage[string(key)] = nil
+		return t.execute(key, v, a)
+	})
+	if err != nil {
+		return false, err
+	}
+	rec := b.state.rec.clone()
+	rec.sweeping = true
+	if more {
+		t.setToken(Token{Claim: b.state.claim, Rec: rec})
+	} else {
+		t.raiseGate(rec.GCV, rec.GCTS)
+		if err := t.join(b.state.claim, ahead); err != nil {
+			return false, err
+		}
+		t.dropToken()
+	}
+	changes, err := t.commit()
+	if err != nil {
+		return false, err
+	}
+	a.Changes = append(a.Changes, changes...)
+	return more, nil
+}
+
+// sweeping reports whether rows are between two states: b.mu must be held.
+func (b *Bucket) sweeping() bool { return b.state.rec != nil && b.state.rec.sweeping }
 
 // execute carries out one verdict.
 func (t *tx) execute(key []byte, v *verdict, a *Applied) error {

@@ -37,6 +37,9 @@ func (b *Bucket) Snapshot() (*Snapshot, error) {
 	if err := b.s.failure(); err != nil {
 		return nil, &ReadOnlyError{Cause: err}
 	}
+	if b.sweeping() {
+		return nil, ErrReconciling
+	}
 	own := b.s.origin()
 	return &Snapshot{
 		Clock:  b.state.clock.Clone(),

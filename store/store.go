@@ -264,13 +264,10 @@ func (s *Store) finishSweeps() error {
 	swept := false
 	for _, name := range slices.Sorted(maps.Keys(s.buckets)) {
 		b := s.buckets[name]
-		if b.state.rec == nil || !b.state.rec.sweeping {
+		if !b.sweeping() {
 			continue
 		}
-		b.mu.Lock()
-		err := b.sweep(nil, &Applied{}) // what it writes anew, the peers pull
-		b.mu.Unlock()
-		if err != nil {
+		if err := b.sweep(nil, &Applied{}); err != nil { // what it writes anew, the peers pull
 			return err
 		}
 		swept = true

@@ -152,8 +152,8 @@ func (t *tx) raiseAhead(d oplog.Dot) error {
 	if d.Seq <= high {
 		return nil
 	}
-	if high == 0 && len(t.b.state.ahead)+len(t.ahead) >= 2*oplog.MaxClock {
-		return &LimitError{What: "origins with extras", Size: 2*oplog.MaxClock + 1, Limit: 2 * oplog.MaxClock}
+	if high == 0 && len(t.b.state.ahead)+len(t.ahead) >= oplog.MaxClock {
+		return &LimitError{What: "origins with extras", Size: oplog.MaxClock + 1, Limit: oplog.MaxClock}
 	}
 	t.ahead[d.Origin] = d.Seq
 	t.dirty = true

@@ -20,11 +20,13 @@ type bucket struct {
 	held        map[oplog.Origin][]heldLive // behind a gap, by first
 	heldBytes   int
 	behind      map[oplog.Origin]oplog.Seq // heard of, neither held nor applied
-	catchingUp  bool
+	catchingUp  bool                       // since an overflow, until all of behind is here
+	dropping    bool                       // since an overflow, until the next pull begins
 
 	fruitless int // pulls in a row that brought nothing of what was heard of
 
 	collectAt time.Time // when tombstones are collected next
+	helped    time.Time // when a page of a reconcile was served last
 
 	gatedBy     string // the donor that wants a reconcile
 	reconciling bool   // one is under way: what comes live has to wait

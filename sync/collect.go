@@ -54,7 +54,7 @@ func (e *Engine) tickCollect(b *bucket) {
 		return
 	}
 	e.sendReports(b)
-	if b.reconciling || e.doubleSince(doublePause) {
+	if b.reconciling || e.doubleSince(doublePause) || e.helpsReconcile(b) {
 		return
 	}
 	if stable, upto, ok := e.stability(b); ok {
@@ -65,6 +65,14 @@ func (e *Engine) tickCollect(b *bucket) {
 // doublePause is for how long nothing is collected after another instance with
 // our name was heard: who is behind that name is not clear.
 const doublePause = time.Hour
+
+// helpPause is for how long nothing is collected after a reconcile was served: a
+// cut one goes on, and would have to start over if more had been collected.
+const helpPause = 5 * time.Minute
+
+func (e *Engine) helpsReconcile(b *bucket) bool {
+	return !b.helped.IsZero() && e.now.Sub(b.helped) < helpPause
+}
 
 func (e *Engine) doubleSince(d time.Duration) bool {
 	return !e.doubled.IsZero() && e.now.Sub(e.doubled) < d

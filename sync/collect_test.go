@@ -128,3 +128,30 @@ func TestNothingIsCollectedBesideADouble(t *testing.T) {
 		t.Error("collected")
 	}
 }
+
+// TestDonorOfAReconcileCollectsNothing for a while: one that was cut would have
+// to start over each time.
+func TestDonorOfAReconcileCollectsNothing(t *testing.T) {
+	b := newBench(t)
+	b.store.collectable = true
+	b.hear("c", &oplog.Pull{
+		Session: oplog.Session{ID: 1, Puller: oplog.Nonce{3}, Donor: nonceA}, Bucket: "orders", Reconcile: true, Resume: true,
+	})
+	b.step(syncer.SnapshotOpened{Session: 1, Rows: 1})
+	b.step(syncer.PageRead{Session: 1, End: true})
+	collected := func(d time.Duration) bool {
+		for end := b.now.Add(d); b.now.Before(end); {
+			b.now = b.now.Add(30 * time.Second)
+			if _, ok := find[syncer.Collect](b.step(syncer.Tick{})); ok {
+				return true
+			}
+		}
+		return false
+	}
+	if collected(4 * time.Minute) {
+		t.Error("collected beside a reconcile")
+	}
+	if !collected(4 * time.Minute) {
+		t.Error("never collected again")
+	}
+}

@@ -2,6 +2,7 @@ package syncer_test
 
 import (
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -391,6 +392,99 @@ func TestRefusedLiveWriteLeavesAGap(t *testing.T) {
 	if _, ok := find[syncer.ApplyLive](b.hear("b", live(1))); !ok {
 		t.Error("the refused write is not taken again")
 	}
+}
+
+// TestPeerOfManyBucketsSaysHello: buckets that are not held here cost nothing,
+// however many a peer names.
+func TestPeerOfManyBucketsSaysHello(t *testing.T) {
+	b := newBench(t)
+	for i := 0; i < 2*oplog.MaxBucket; i += 16 {
+		m := &oplog.Heartbeat{From: instance("b", nonceB), Wall: b.now.UnixMilli()}
+		for j := range 16 {
+			m.Digests = append(m.Digests, oplog.Digest{Bucket: fmt.Sprint("x", i+j), Clock: 1})
+		}
+		b.hear("b", m)
+	}
+	b.pulls()
+}
+
+// TestSilentPeersAreForgotten: names that come and go must not fill the memory.
+func TestSilentPeersAreForgotten(t *testing.T) {
+	b := newBench(t)
+	for i := range 1000 {
+		b.now = b.now.Add(time.Hour)
+		name := fmt.Sprint("n", i)
+		b.hear(name, &oplog.Heartbeat{From: instance(name, oplog.Nonce{3, byte(i), byte(i >> 8)}), Wall: b.now.UnixMilli(), Stopping: true})
+		b.step(syncer.Tick{})
+	}
+	if n := len(b.engine.Peers()); n > 200 {
+		t.Errorf("%d peers are remembered, the first one stopped %s ago", n, 1000*time.Hour)
+	}
+}
+
+// TestEmptyPageEndsThePull: pages without entries count no bytes, so no window
+// would hold them back.
+func TestEmptyPageEndsThePull(t *testing.T) {
+	b := newBench(t)
+	s := b.pulls()
+	b.hear("", &oplog.Begin{Session: s, KeyOrder: true, Clock: oplog.Clock{origin: 5}})
+	b.hear("", &oplog.Page{Session: s, Number: 1})
+	if b.engine.Bucket("orders").Pull != nil {
+		t.Error("an empty page is taken")
+	}
+}
+
+// TestResumedPullLeavesExtrasOut: those up to its cursor were never sent.
+func TestResumedPullLeavesExtrasOut(t *testing.T) {
+	for _, resumed := range []bool{false, true} {
+		b := newBench(t)
+		if resumed {
+			b.store.token = &syncer.Token{Cursor: []byte("m"), Claim: oplog.Clock{}}
+		}
+		s := b.pulls()
+		b.hear("", &oplog.Begin{Session: s, KeyOrder: true, Clock: oplog.Clock{}, Ahead: oplog.Clock{origin: 5}})
+		e, ok := find[syncer.EndPull](b.hear("", &oplog.End{Session: s}))
+		if !ok || len(e.Ahead) > 0 == resumed {
+			t.Errorf("resumed %v: takes over %v", resumed, e.Ahead)
+		}
+	}
+}
+
+// TestCatchesUpBesideASteadyWriter: one burst overflows the buffer. From then on
+// a live message comes more often than a pull can end; what comes during a pull
+// continues what the pull brings.
+func TestCatchesUpBesideASteadyWriter(t *testing.T) {
+	b := newBenchWith(t, syncer.Options{GapBuffer: 1000})
+	b.hear("b", &oplog.Heartbeat{From: instance("b", nonceB), Wall: b.now.UnixMilli(), Digests: []oplog.Digest{{Bucket: "orders", Clock: 99}}})
+	seq := oplog.Seq(10)
+	hears := func() { seq++; b.hear("b", live(seq)) }
+	for range 20 {
+		hears()
+	}
+	if !b.engine.Bucket("orders").CatchingUp {
+		t.Fatal("no overflow")
+	}
+	for range 100 {
+		pull := until[syncer.Send](b).Message
+		m, ok := pull.(*oplog.Pull)
+		if !ok {
+			continue
+		}
+		snapshot := seq
+		b.hear("", &oplog.Begin{Session: m.Session, Clock: oplog.Clock{origin: snapshot}})
+		hears()
+		b.hear("", &oplog.End{Session: m.Session})
+		b.store.clock[origin] = snapshot
+		out := b.step(syncer.PullEnded{Bucket: "orders", Session: m.Session.ID})
+		if _, applied := find[syncer.ApplyLive](out); applied {
+			b.store.clock[origin] = seq
+			b.step(syncer.LiveApplied{Bucket: "orders", Size: 100})
+		}
+		if !b.engine.Bucket("orders").CatchingUp {
+			return
+		}
+	}
+	t.Error("catching up after a hundred pulls")
 }
 
 // TestJoinIsTriedAgain: a bucket that could not be joined while the disk was

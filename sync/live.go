@@ -99,9 +99,11 @@ func (e *Engine) applyLive(b *bucket, m *oplog.Live, size int) {
 }
 
 // hold keeps a message until what came before it is here. On overflow the
-// bucket is catching up: it only remembers how far the writers are.
+// bucket is catching up: it only remembers how far the writers are, until a
+// pull begins. What comes during the pull continues what the pull brings, if it
+// fits, and the bucket is live again.
 func (e *Engine) hold(b *bucket, m *oplog.Live, size int) {
-	if b.catchingUp {
+	if b.dropping {
 		e.remember(b, m.Origin, m.Last)
 		return
 	}
@@ -121,14 +123,17 @@ func (e *Engine) hold(b *bucket, m *oplog.Live, size int) {
 }
 
 func (e *Engine) overflow(b *bucket, m *oplog.Live) {
-	b.catchingUp = true
+	first := !b.catchingUp
+	b.catchingUp, b.dropping = true, true
 	e.remember(b, m.Origin, m.Last)
 	for o, list := range b.held {
 		e.remember(b, o, list[len(list)-1].message.Last)
 	}
 	clear(b.held)
 	b.heldBytes = 0
-	e.do(Raise{Kind: EventCatchingUp, Bucket: b.name, Text: "bucket " + b.name + " is catching up: writes come faster than they are taken"})
+	if first {
+		e.do(Raise{Kind: EventCatchingUp, Bucket: b.name, Text: "bucket " + b.name + " is catching up: writes come faster than they are taken"})
+	}
 	e.want(b, m.Origin.Node, e.jitter(gapJitter))
 }
 

@@ -46,7 +46,7 @@ const (
 func (e *Engine) peer(name string) *peer {
 	p := e.peers[name]
 	if p == nil {
-		p = &peer{name: name, digests: map[string]*peerDigest{}}
+		p = &peer{name: name, spoke: e.now, digests: map[string]*peerDigest{}}
 		e.peers[name] = p
 	}
 	return p
@@ -107,27 +107,27 @@ func (e *Engine) overdue(p *peer) bool {
 
 // reachable reports whether it makes sense to ask the peer for something.
 func (e *Engine) reachable(p *peer) bool {
-	last := p.heard
-	if p.spoke.After(last) {
-		last = p.spoke
+	return !p.gone && !p.inst.Nonce.IsZero() && e.now.Sub(p.lastHeard()) < 3*e.opt.HeartbeatMax
+}
+
+// lastHeard returns when the peer gave its last sign of life.
+func (p *peer) lastHeard() time.Time {
+	if p.spoke.After(p.heard) {
+		return p.spoke
 	}
-	return !p.gone && !p.inst.Nonce.IsZero() && e.now.Sub(last) < 3*e.opt.HeartbeatMax
+	return p.heard
 }
 
 // noteDigest compares a peer's digest with our own and wants a pull where the
 // difference lasts: H2 of the protocol.
 func (e *Engine) noteDigest(p *peer, d oplog.Digest) {
+	if !e.holds(d.Bucket) {
+		return // once it is joined, a hello tells
+	}
 	pd := p.digests[d.Bucket]
 	if pd == nil {
-		if len(p.digests) == oplog.MaxBucket {
-			return
-		}
 		pd = &peerDigest{}
 		p.digests[d.Bucket] = pd
-	}
-	if !e.holds(d.Bucket) {
-		pd.last = d
-		return
 	}
 	own := e.store.Durable(d.Bucket)
 	repeated := pd.last.Same(d) && pd.own.Same(own)
@@ -172,9 +172,17 @@ func (e *Engine) wantQuietly(b *bucket, p *peer, pd *peerDigest) {
 	e.want(b, p.name, delay+e.jitter(e.opt.GreetJitter))
 }
 
+// forgetAfter is when a silent peer is forgotten: a fleet whose nodes have new
+// names with each start would fill the memory.
+const forgetAfter = 7 * 24 * time.Hour
+
 // tickPeer does what is due for one peer.
 func (e *Engine) tickPeer(p *peer) {
 	e.tickHello(p)
+	if p.hello == nil && e.now.Sub(p.lastHeard()) > forgetAfter {
+		delete(e.peers, p.name)
+		return
+	}
 	if !e.reachable(p) {
 		return
 	}

@@ -46,7 +46,7 @@ func (e *Engine) startPull(b *bucket, donor *peer) {
 		bucket: b.name, donor: donor.name, started: e.now,
 	}
 	p.patience, p.lacking = storePatience, e.lacking(b)
-	b.pull = p
+	b.pull, b.dropping = p, false
 	e.pulls[p.id.ID] = p
 	e.waitForDonor(p)
 	if e.resume(b, p); p.reconcile {
@@ -139,8 +139,9 @@ func (e *Engine) hearBegin(m *oplog.Begin) {
 	p.began, p.keyOrder, p.rows = true, m.KeyOrder, m.Rows
 	p.claim, p.ahead = m.Clock, m.Ahead
 	if p.token != nil {
-		// Rows that the donor leaves out are covered here already.
-		p.claim = p.token.Claim.Meet(m.Clock)
+		// Rows that the donor leaves out are covered here already. Its extras up
+		// to the cursor do not come: the pull that follows brings them.
+		p.claim, p.ahead = p.token.Claim.Meet(m.Clock), nil
 	}
 	if p.reconcile {
 		e.beginReconcile(p, m)
@@ -180,7 +181,7 @@ func (e *Engine) hearPage(m *oplog.Page) {
 	if p == nil {
 		return
 	}
-	if !p.began || p.end != nil || m.Number != p.pages+1 {
+	if !p.began || p.end != nil || m.Number != p.pages+1 || len(m.Entries) == 0 {
 		e.abortPull(p, "page out of order")
 		return
 	}

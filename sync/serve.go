@@ -199,6 +199,9 @@ func (e *Engine) pageRead(ev PageRead) {
 		return
 	}
 	e.waitForPuller(s)
+	if s.request.Reconcile {
+		e.bucket(s.bucket).helped = e.now
+	}
 	if len(ev.Entries) > 0 {
 		e.sendPage(s, ev)
 	}

@@ -1,0 +1,77 @@
+package replicator
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"replicator/oplog"
+	"replicator/store"
+)
+
+func storeBucket(t *testing.T) *store.Bucket {
+	t.Helper()
+	s, err := store.Open(store.NewMap(), time.Now(), store.Options{Node: "a", Nonce: oplog.Nonce{1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := s.Join("orders")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// TestOneBadWriteLeavesItsGroupAlone: a key whose timestamp is at the end of
+// time cannot be written any more. Who writes other keys at the same moment is
+// not to blame.
+func TestOneBadWriteLeavesItsGroupAlone(t *testing.T) {
+	b := storeBucket(t)
+	o := oplog.Origin{Node: "z", Epoch: 9}
+	last := oplog.Entry{Key: []byte("frozen"), Value: []byte("x"), Stamp: oplog.Stamp{HLC: 1<<64 - 1<<32, Origin: o, Seq: 1}}
+	if _, err := b.ApplyLive(time.Now(), []*oplog.Live{{Bucket: "orders", Origin: o, First: 1, Last: 1, Entries: []oplog.Entry{last}}}); err != nil {
+		t.Fatal(err)
+	}
+	l := &loop{bucket: b, hub: newHub()}
+	var requests []*request
+	for _, key := range []string{"before", "frozen", "after"} {
+		requests = append(requests, &request{ops: []store.Op{{Key: []byte(key), Value: []byte("v")}}, done: make(chan result, 1)})
+	}
+	l.writeGroup(requests, func(g group) { l.answer(g, nil) })
+	for i, r := range requests {
+		res := <-r.done
+		if _, limit := errors.AsType[*store.LimitError](res.err); limit != (i == 1) {
+			t.Errorf("request %d: %v", i, res.err)
+		}
+	}
+}
+
+// TestWatchersWaitForTheDisk: writes that a merge has made are own writes.
+func TestWatchersWaitForTheDisk(t *testing.T) {
+	h := newHub()
+	w := h.join(nil)
+	own, other := oplog.Origin{Node: "a", Epoch: 1}, oplog.Origin{Node: "b", Epoch: 1}
+	change := func(o oplog.Origin, seq oplog.Seq) store.Change {
+		return store.Change{Entry: oplog.Entry{Key: []byte("k"), Stamp: oplog.Stamp{HLC: 1, Origin: o, Seq: seq}}}
+	}
+	h.queueMerged(store.Applied{
+		Changes:  []store.Change{change(other, 1), change(own, 7)},
+		Reissued: store.Written{Origin: own, First: 7, Last: 7},
+	})
+	durable := oplog.Clock{{Node: "a", Epoch: 9}: 1000} // of an epoch before
+	h.release(durable.Covers)
+	if n := len(w.events); n != 1 {
+		t.Fatalf("%d events before the disk has the write, want the merged one", n)
+	}
+	if ev := <-w.events; ev.Local {
+		t.Error("a merged entry is told as a local write")
+	}
+	durable[own] = 7
+	h.release(durable.Covers)
+	if n := len(w.events); n != 1 {
+		t.Fatalf("%d events after, want 1", n)
+	}
+	if ev := <-w.events; !ev.Local {
+		t.Error("a write issued again is not told as a local one")
+	}
+}
