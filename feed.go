@@ -157,11 +157,15 @@ func (n *Node) send(m oplog.Message, put func([]byte) error) {
 
 // deliver takes a message from the network, in a goroutine of the bus.
 func (n *Node) deliver(m bus.Message) {
+	if m.NoResponders {
+		if session, ok := parseSession(m.ID); ok {
+			n.feed(syncer.NoResponders{Session: session})
+		}
+		return
+	}
 	decoded, err := oplog.Decode(m.Body)
 	if err != nil {
-		if m.Kind != bus.KindReply || len(m.Body) > 0 { // an empty reply says that nobody listens there
-			n.log.Warn("message not understood", "subject", m.Subject, "error", err)
-		}
+		n.log.Warn("message not understood", "subject", m.Subject, "error", err)
 		return
 	}
 	if hb, ok := decoded.(*oplog.Heartbeat); ok && hb.From.Node == m.From {

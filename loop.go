@@ -417,3 +417,8 @@ func (l *loop) applied(a store.Applied, err error) {
 }
 
 func sessionToken(id uint64) string { return strconv.FormatUint(id, 16) }
+
+func parseSession(token string) (id uint64, ok bool) {
+	id, err := strconv.ParseUint(token, 16, 64)
+	return id, err == nil
+}

@@ -146,6 +146,14 @@ func TestRequestWithoutAnswer(t *testing.T) {
 	}
 }
 
+func TestNobodyListens(t *testing.T) {
+	n1, _ := pair(t, nil, nil)
+	must(t, n1.SendSync("orders", "n3", "1f", []byte{1}))
+	if m := n1.next(t); !m.NoResponders || m.Kind != bus.KindReply || m.ID != "1f" || len(m.Body) != 0 {
+		t.Fatalf("got %+v", m)
+	}
+}
+
 func TestBodiesAboveTheCapAreRefused(t *testing.T) {
 	n1, n2 := pair(t, nil, func(o *bus.Options) { o.MaxBody = 100_000 })
 	var large *bus.TooLargeError

@@ -45,6 +45,9 @@ type Message struct {
 	// Reply is where to answer a sync request, inside the reply space of From;
 	// empty if no answer is wanted.
 	Reply string
+	// NoResponders tells that the server found nobody who listens where the
+	// request with this reply went. There is no Body then.
+	NoResponders bool
 	// Body is whole and belongs to the receiver.
 	Body    []byte
 	Subject string

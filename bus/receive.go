@@ -48,10 +48,18 @@ func (b *Bus) takeSync(m *nats.Msg) {
 	}
 }
 
+// noResponders is the status with which a server answers a request that nobody
+// listens for (NATS ADR-4).
+const noResponders = "503"
+
 func (b *Bus) takeReply(m *nats.Msg) {
 	node, id, ok := b.subjects.ParseReply(m.Subject)
 	if !ok || node != b.opts.Node {
 		b.refuseSubject(m)
+		return
+	}
+	if len(m.Data) == 0 && m.Header.Get("Status") == noResponders {
+		b.opts.Deliver(Message{Kind: KindReply, ID: id, NoResponders: true, Subject: m.Subject})
 		return
 	}
 	if body, ok := b.assemble(m); ok {

@@ -88,6 +88,8 @@ func (e *Engine) handle(ev Event) {
 		e.disconnected()
 	case Heard:
 		e.heard(ev)
+	case NoResponders:
+		e.noResponders(ev)
 	case Lost:
 		e.greetAll()
 	case Tick:

@@ -346,6 +346,47 @@ func TestFailedPullIsTriedAgain(t *testing.T) {
 	b.asksAgain(s)
 }
 
+// TestNobodyListensForAPull: another donor is asked long before an answer would
+// be overdue.
+func TestNobodyListensForAPull(t *testing.T) {
+	b := newBench(t)
+	s := b.pulls()
+	asked := b.now
+	b.step(syncer.NoResponders{Session: s.ID + 1}) // none of ours
+	b.step(syncer.NoResponders{Session: s.ID})
+	b.asksAgain(s)
+	if d := b.now.Sub(asked); d > 2*time.Second {
+		t.Errorf("asked again after %v", d)
+	}
+	b.step(syncer.NoResponders{Session: s.ID}) // late
+}
+
+// TestPullThatIsCompleteNeedsNoDonor: its end is up to the store alone.
+func TestPullThatIsCompleteNeedsNoDonor(t *testing.T) {
+	b := newBench(t)
+	s := b.pulls()
+	b.hear("", &oplog.Begin{Session: s, Clock: oplog.Clock{origin: 1}, Rows: 1})
+	b.hear("", &oplog.Page{Session: s, Number: 1, Entries: []oplog.Entry{entry(1)}})
+	b.hear("", &oplog.End{Session: s, Pages: 1, Entries: 1})
+	b.step(syncer.NoResponders{Session: s.ID})
+	if _, ends := find[syncer.EndPull](b.step(syncer.PageApplied{Bucket: "orders", Session: s.ID, Number: 1})); !ends {
+		t.Error("the pull was given up")
+	}
+}
+
+// TestDonorThatWasAwayIsAskedAgain: it says hello when it is back, and does not
+// know the session any more.
+func TestDonorThatWasAwayIsAskedAgain(t *testing.T) {
+	b := newBenchWith(t, syncer.Options{AnswerTimeout: 10 * time.Second})
+	s := b.pulls()
+	back := b.now
+	b.hear("b", &oplog.Hello{From: instance("b", nonceB), Session: 6, Digests: []oplog.Digest{{Bucket: "orders", Clock: 99}}})
+	b.asksAgain(s)
+	if d := b.now.Sub(back); d > 4*time.Second {
+		t.Errorf("asked again after %v", d)
+	}
+}
+
 // TestResumedPullIsInKeyOrder: a cursor means nothing in log order, to either
 // side.
 func TestResumedPullIsInKeyOrder(t *testing.T) {

@@ -28,6 +28,10 @@ type (
 		Size    int // bytes of the body
 	}
 
+	// NoResponders tells that nobody listened for a message of the session: its
+	// peer has gone, or its connection.
+	NoResponders struct{ Session uint64 }
+
 	// Lost tells that messages were dropped before they got here. An empty
 	// Bucket stands for all.
 	Lost struct{ Bucket string }
@@ -97,6 +101,7 @@ func (Connected) event()      {}
 func (Disconnected) event()   {}
 func (Tick) event()           {}
 func (Heard) event()          {}
+func (NoResponders) event()   {}
 func (Lost) event()           {}
 func (Joined) event()         {}
 func (Synced) event()         {}

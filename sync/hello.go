@@ -89,6 +89,7 @@ func (e *Engine) hearHello(m *oplog.Hello, reply string) {
 	p := e.peer(m.From.Node)
 	e.meetInstance(p, m.From)
 	p.gone = false
+	e.hurry(p)
 	e.noteMember(p.name, m.Digests...)
 	if p.heard.IsZero() {
 		p.heard = e.now

@@ -384,6 +384,26 @@ func (e *Engine) hearBusy(m *oplog.Busy) {
 	e.want(b, "", pause/2+e.jitter(pause))
 }
 
+// noResponders ends a pull whose donor cannot hear it: another may. A hello
+// goes on, for its peer may be on its way back.
+func (e *Engine) noResponders(ev NoResponders) {
+	if p := e.pulls[ev.Session]; p != nil && p.end == nil {
+		e.failPull(e.bucket(p.bucket))
+	}
+}
+
+// hurry shortens the wait for a donor that has just said hello: it does so when
+// it is back on the network, and has forgotten its sessions then.
+func (e *Engine) hurry(donor *peer) {
+	soon := e.now.Add(e.opt.AnswerTimeout / 5)
+	for _, p := range e.pulls {
+		if p.donor == donor.name && !p.waitsForStore() && p.deadline.After(soon) {
+			p.deadline = soon
+			e.at(soon)
+		}
+	}
+}
+
 // abortPull gives up a session and tells the donor.
 func (e *Engine) abortPull(p *pull, why string) {
 	e.sendTo(p, &oplog.Abort{Session: p.id, Bucket: p.bucket, Reason: oplog.ReasonFailed, Text: why})

@@ -119,7 +119,8 @@ func (n *Node) Start() {
 	}
 }
 
-// introduce makes the others known to a node that starts for the first time.
+// introduce makes the others known to a node that starts for the first time, on
+// disk: nodes that know each other never have to reconcile, and that is checked.
 func (n *Node) introduce(st *store.Store) {
 	for _, m := range n.w.nodes {
 		if m == n {
@@ -129,6 +130,9 @@ func (n *Node) introduce(st *store.Store) {
 		if err != nil {
 			panic(fmt.Sprintf("simnet: member of %s: %v", n.name, err))
 		}
+	}
+	if err := st.Sync(); err != nil {
+		panic(fmt.Sprintf("simnet: sync: %v", err))
 	}
 }
 
@@ -261,8 +265,13 @@ func (n *Node) act(a syncer.Action) {
 		n.w.Stats.Talk++
 		n.w.note("%s -> %s %s %s", n.name, a.To, a.Bucket, describe(a.Message))
 		reply := fmt.Sprintf("%s.%d", n.name, a.Session)
-		if to := n.w.named(a.To); to != nil {
-			n.send(to, n.encode(a.Message), syncer.Heard{From: n.name, Bucket: a.Bucket, Reply: reply})
+		to := n.w.named(a.To)
+		if to == nil {
+			break
+		}
+		n.send(to, n.encode(a.Message), syncer.Heard{From: n.name, Bucket: a.Bucket, Reply: reply})
+		if n.w.unheard(n.index, to) {
+			n.later(n.w.delay([2]int{to.index, n.index}), func() { n.step(syncer.NoResponders{Session: a.Session}) })
 		}
 	case syncer.Answer:
 		name, _, _ := strings.Cut(a.Reply, ".")

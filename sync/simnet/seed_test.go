@@ -14,6 +14,7 @@ import (
 
 var (
 	seeds = flag.Int("seeds", defaultSeeds, "how many histories TestSeeds runs")
+	fails = flag.Int("fails", 5, "after how many failures TestSeeds ends")
 	first = flag.Uint64("first", 1, "the seed TestSeeds begins with")
 )
 
@@ -42,7 +43,7 @@ func TestSeeds(t *testing.T) {
 	}
 	for i := range uint64(*seeds) {
 		mu.Lock()
-		stop := failed >= 5
+		stop := failed >= *fails
 		mu.Unlock()
 		if stop {
 			break
@@ -94,6 +95,7 @@ func add(sum *simnet.Stats, s simnet.Stats) {
 	sum.Collected += s.Collected
 	sum.Reconciles += s.Reconciles
 	sum.Reissued += s.Reissued
+	sum.Unheard += s.Unheard
 	sum.Restores += s.Restores
 	sum.Talk += s.Talk
 	sum.Virtual += s.Virtual
@@ -109,7 +111,7 @@ func checkFired(t *testing.T, s simnet.Stats) {
 		"cuts": s.Cuts, "crashes": s.Crashes, "lost commits": s.LostCommits, "pulls": s.Pulls,
 		"pages": s.Pages, "cut streams": s.Cutoffs, "announced writes": s.Announced,
 		"overflows": s.Overflows, "refused batches": s.Refusals, "compared clocks": s.Compared,
-		"tombstones collected by force": s.Collected, "stable tombstones collected": s.Stable, "reconciles": s.Reconciles, "writes issued again": s.Reissued, "older disks": s.Restores,
+		"tombstones collected by force": s.Collected, "stable tombstones collected": s.Stable, "reconciles": s.Reconciles, "writes issued again": s.Reissued, "older disks": s.Restores, "answers that nobody listens": s.Unheard,
 	} {
 		if n == 0 {
 			t.Errorf("%s: never happened", name)

@@ -53,7 +53,7 @@ type Stats struct {
 	Steps, Messages, Lost, Doubled, Reordered, Cuts, Crashes, LostCommits int
 	Writes, Pulls, Pages, Cutoffs, Announced, Overflows, Compared, Bytes  int
 	Talk                                                                  int // messages that are no heartbeats
-	Refusals                                                              int
+	Refusals, Unheard                                                     int
 	Stable, Collected, Reconciles, Reissued, Restores                     int
 	Virtual                                                               time.Duration
 	Settle                                                                time.Duration // from the last fault until all was equal
@@ -199,6 +199,19 @@ func (w *World) carry(from, to int, body []byte, deliver func([]byte)) {
 			}
 		})
 	}
+}
+
+// unheard reports whether the server tells the sender that nobody listens: for a
+// node that is down, and as often as not for one whose link is cut.
+func (w *World) unheard(from int, to *Node) bool {
+	if w.cut[[2]int{to.index, from}] {
+		return false
+	}
+	away := !to.up || w.cut[[2]int{from, to.index}] && w.rnd.IntN(2) == 0
+	if away {
+		w.Stats.Unheard++
+	}
+	return away
 }
 
 // delay keeps the order of a link, as NATS keeps that of a publisher, unless
