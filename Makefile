@@ -1,6 +1,6 @@
 SEEDS ?= 2000
 
-.PHONY: check test lint sim build bench
+.PHONY: check test lint sim mutants build bench
 
 check: ## all that CI does
 	.ci/run
@@ -13,6 +13,9 @@ lint:
 
 sim: ## SEEDS runs of the simulator
 	go test ./sync/simnet -run TestSeeds -seeds $(SEEDS)
+
+mutants: ## plants one bug after the other and wants each found
+	go run ./sync/simnet/mutants
 
 build:
 	go build -o bin/replicator ./cmd/replicator

@@ -155,6 +155,28 @@ func TestBootstrapOfAnEmptyNode(t *testing.T) {
 	}
 }
 
+// TestReconcileTakesTheDonorsOlderRow: its clock covers ours, so it had it and
+// dropped it, and what it holds now is all there is. Rule C2.
+func TestReconcileTakesTheDonorsOlderRow(t *testing.T) {
+	a := join(t, open(t, store.NewMap(), "a", 1), "b")
+	w := write(t, a, noon, put("k", "newer"))
+	x := oplog.Origin{Node: "x", Epoch: 9}
+	older := oplog.Entry{Key: []byte("k"), Value: []byte("older"), Stamp: oplog.Stamp{HLC: oplog.HLCAt(noon.Add(-time.Minute)), Origin: x, Seq: 1}}
+	clock := oplog.Clock{w.Origin: w.Last, x: 1}
+	st := store.Stretch{Clock: clock, Token: store.Token{Claim: clock, Cursor: []byte("k"), Rec: &store.Reconcile{}}, Entries: []oplog.Entry{older}}
+	if _, err := a.Compare(noon, st); err != nil {
+		t.Fatal(err)
+	}
+	st.After, st.Entries = []byte("k"), nil
+	if _, err := a.EndReconcile(noon, st, nil); err != nil {
+		t.Fatal(err)
+	}
+	if got := value(t, a, "k"); got != "older" {
+		t.Errorf("k is %q", got)
+	}
+	check(t, a)
+}
+
 // TestReconcileLeavesWhatWasWrittenMeanwhile is scenario 28.
 func TestReconcileLeavesWhatWasWrittenMeanwhile(t *testing.T) {
 	a, b := evicted(t, 3)

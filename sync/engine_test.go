@@ -465,6 +465,33 @@ func TestSilentPeersAreForgotten(t *testing.T) {
 
 // TestEmptyPageEndsThePull: pages without entries count no bytes, so no window
 // would hold them back.
+// TestReconcileWithADonorThatLacksTheGate is C4: what two donors claim in common
+// has to cover what either collected, else all is compared anew.
+func TestReconcileWithADonorThatLacksTheGate(t *testing.T) {
+	for clock, startsOver := range map[oplog.Seq]bool{4: true, 5: false} {
+		b := newBench(t)
+		b.store.token = &syncer.Token{Cursor: []byte("k"), Claim: oplog.Clock{origin: 9}, Gate: &syncer.Gate{GCV: oplog.Clock{origin: 5}, GCTS: 7}}
+		s := b.pulls()
+		out := b.hear("", &oplog.Begin{Session: s, Clock: oplog.Clock{origin: clock}, KeyOrder: true, GCV: oplog.Clock{origin: 1}})
+		if !startsOver {
+			a, taken := find[syncer.ApplyPage](b.hear("", &oplog.Page{Session: s, Number: 1, Entries: []oplog.Entry{entry(1)}}))
+			if !taken || a.Token.Claim[origin] != 5 || a.Token.Gate.GCV[origin] != 5 || a.Token.Gate.GCTS != 7 {
+				t.Errorf("%+v", a)
+			}
+			continue
+		}
+		var last syncer.Send
+		for _, a := range out {
+			if m, ok := a.(syncer.Send); ok {
+				last = m
+			}
+		}
+		if p, ok := last.Message.(*oplog.Pull); !ok || !p.Reconcile || p.Cursor != nil {
+			t.Errorf("says %+v", last.Message)
+		}
+	}
+}
+
 func TestEmptyPageEndsThePull(t *testing.T) {
 	b := newBench(t)
 	s := b.pulls()

@@ -127,7 +127,7 @@ func (w *World) AtRest() error {
 		first, _ := w.nodes[0].store.Bucket(bucket)
 		for _, n := range w.nodes {
 			b, _ := n.store.Bucket(bucket)
-			if !b.Clock().Equal(first.Clock()) || len(b.Ahead()) > 0 && w.Stats.Restores == 0 {
+			if !b.Clock().Equal(first.Clock()) || len(b.Ahead()) > 0 && w.Stats.Count[Restores] == 0 {
 				return fmt.Errorf("at rest: %s/%s has clock %v ahead %v, %s has %v", n.name, bucket, b.Clock(), b.Ahead(), w.nodes[0].name, first.Clock())
 			}
 			if len(b.Ahead()) == 0 {

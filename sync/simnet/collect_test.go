@@ -39,8 +39,8 @@ func TestCollectsUnderConstantWrites(t *testing.T) {
 		n.Write("orders", store.Op{Key: key, Value: []byte("v")}, store.Op{Key: key, Delete: true})
 		w.Run(400 * time.Millisecond)
 	}
-	if w.Stats.Reissued+w.Stats.Reconciles > 0 {
-		t.Errorf("%d writes issued again, %d reconciles", w.Stats.Reissued, w.Stats.Reconciles)
+	if w.Stats.Count[simnet.Reissued]+w.Stats.Count[simnet.Reconciles] > 0 {
+		t.Errorf("%d writes issued again, %d reconciles", w.Stats.Count[simnet.Reissued], w.Stats.Count[simnet.Reconciles])
 	}
 	for i := range 3 {
 		if n := oldTombstones(t, w, i, 25*time.Minute); n > 0 {
@@ -85,8 +85,8 @@ func TestSilentMemberHoldsCollectionUp(t *testing.T) {
 	if e, ok, _ := b.Get([]byte("deleted")); ok && !e.Tombstone {
 		t.Error("the deleted key is back")
 	}
-	if b.Keys() != 1 || w.Stats.Reconciles != 1 {
-		t.Errorf("%d keys, %d reconciles, want 1 and 1", b.Keys(), w.Stats.Reconciles)
+	if b.Keys() != 1 || w.Stats.Count[simnet.Reconciles] != 1 {
+		t.Errorf("%d keys, %d reconciles, want 1 and 1", b.Keys(), w.Stats.Count[simnet.Reconciles])
 	}
 }
 

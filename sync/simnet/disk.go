@@ -85,7 +85,7 @@ func (n *Node) applyNext(bucket string) {
 	done := 1
 	refused := !n.w.quiet && n.w.rnd.Float64() < n.w.cfg.Refuse
 	if refused {
-		n.w.Stats.Refusals++
+		n.w.Stats.Count[Refusals]++
 		n.store.SetReadOnly(errFull)
 	}
 	switch a := list[0].(type) {
@@ -110,15 +110,15 @@ func (n *Node) applyNext(bucket string) {
 		merged, ended := carry.End(n.store, n.wall(), a)
 		n.reissued(a.Bucket, merged.Reissued)
 		ev, err = ended, ended.Err
-		n.w.Stats.Pulls++
+		n.w.Stats.Count[Pulls]++
 		if a.Rec != nil {
-			n.w.Stats.Reconciles++
+			n.w.Stats.Count[Reconciles]++
 		}
 		n.w.note("%s ends pull of %s, clock %v", n.name, a.Bucket, a.Claim)
 	case syncer.Collect:
 		var gone int
 		gone, err = carry.Collect(n.store, n.wall(), a)
-		n.w.Stats.Stable += gone
+		n.w.Stats.Count[Stable] += gone
 		n.w.note("%s collects %d rows of %s up to %s", n.name, gone, a.Bucket, a.Upto)
 	}
 	if refused {
@@ -140,7 +140,7 @@ func (n *Node) applyNext(bucket string) {
 // reissued notes writes that a merge has made: they leave like any own write.
 func (n *Node) reissued(bucket string, w store.Written) {
 	for _, e := range w.Entries {
-		n.w.Stats.Reissued++
+		n.w.Stats.Count[Reissued]++
 		n.w.ledger.issue(bucket, e)
 		n.w.note("%s issues again %s/%q %s instead of %s", n.name, bucket, e.Key, e.Stamp, e.Prev)
 	}
@@ -165,7 +165,7 @@ func (n *Node) moment() time.Duration {
 // reportGap fails the run unless the store only refused live messages after a
 // gap: those that followed a refused one.
 func (n *Node) reportGap(err error) {
-	if err != nil && n.w.Stats.Refusals == 0 {
+	if err != nil && n.w.Stats.Count[Refusals] == 0 {
 		n.report(err)
 	}
 }

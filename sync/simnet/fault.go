@@ -16,7 +16,7 @@ func (n *Node) Collect(bucket string) {
 	b, _ := n.store.Bucket(bucket)
 	c, err := b.Collect(n.wall(), store.CollectOptions{Force: true, Upto: 1 << 63, Limit: 1 << 20})
 	n.report(err)
-	n.w.Stats.Collected += c.Tombstones
+	n.w.Stats.Count[Forced] += c.Tombstones
 	n.w.note("%s collects %d tombstones of %s", n.name, c.Tombstones, bucket)
 	n.fsync()
 }
@@ -33,7 +33,7 @@ func (n *Node) Restore() {
 	n.Crash()
 	n.disk = n.backup.Clone()
 	n.disk.Crash(0)
-	n.w.Stats.Restores++
+	n.w.Stats.Count[Restores]++
 	n.w.ledger.forget(n)
 	n.w.note("%s gets an older disk back", n.name)
 }

@@ -24,8 +24,8 @@ func TestIdleMastersAreQuiet(t *testing.T) {
 	}
 	before := w.Stats
 	w.Run(24 * time.Hour)
-	messages := w.Stats.Messages - before.Messages
-	cost := w.Stats.Bytes - before.Bytes + 60*messages
+	messages := w.Stats.Count[simnet.Messages] - before.Count[simnet.Messages]
+	cost := w.Stats.Count[simnet.Bytes] - before.Count[simnet.Bytes] + 60*messages
 	t.Logf("%d messages, %d bytes a day for both ways of a node", messages, cost)
 	if cost > 1_000_000 {
 		t.Errorf("an idle day costs a node %d bytes, more than 1 MB", cost)

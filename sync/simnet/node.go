@@ -150,8 +150,8 @@ func (n *Node) Crash() {
 	n.disk.Crash(keep)
 	n.up, n.store, n.engine, n.donor = false, nil, nil, nil
 	n.life++
-	n.w.Stats.Crashes++
-	n.w.Stats.LostCommits += unsynced - keep
+	n.w.Stats.Count[Crashes]++
+	n.w.Stats.Count[LostCommits] += unsynced - keep
 	n.w.note("%s crashes, loses %d of %d unsynced commits", n.name, unsynced-keep, unsynced)
 }
 
@@ -179,7 +179,7 @@ func (n *Node) Write(bucket string, ops ...store.Op) {
 	if err != nil {
 		panic(fmt.Sprintf("simnet: write: %v", err))
 	}
-	n.w.Stats.Writes += len(written.Entries)
+	n.w.Stats.Count[Writes] += len(written.Entries)
 	for _, e := range written.Entries {
 		n.w.ledger.issue(bucket, e)
 		n.w.note("%s writes %s/%q tombstone=%v %s", n.name, bucket, e.Key, e.Tombstone, e.Stamp)
@@ -201,7 +201,7 @@ func (n *Node) publish(g group) {
 		return
 	}
 	if m.Announced() {
-		n.w.Stats.Announced++
+		n.w.Stats.Count[Announced]++
 	}
 	body := n.encode(m)
 	for _, to := range n.w.nodes {
@@ -244,12 +244,12 @@ func (n *Node) step(ev syncer.Event) {
 func (n *Node) count(m oplog.Message) {
 	switch m := m.(type) {
 	case *oplog.Page:
-		n.w.Stats.Pages++
+		n.w.Stats.Count[Pages]++
 	case *oplog.Differ:
-		n.w.Stats.Compared++
+		n.w.Stats.Count[Compared]++
 	case *oplog.End:
 		if m.Cut {
-			n.w.Stats.Cutoffs++
+			n.w.Stats.Count[Cutoffs]++
 		}
 	}
 }
@@ -262,7 +262,7 @@ func (n *Node) act(a syncer.Action) {
 			n.send(to, body, syncer.Heard{From: n.name, Bucket: "_fleet"})
 		}
 	case syncer.Send:
-		n.w.Stats.Talk++
+		n.w.Stats.Count[Talk]++
 		n.w.note("%s -> %s %s %s", n.name, a.To, a.Bucket, describe(a.Message))
 		reply := fmt.Sprintf("%s.%d", n.name, a.Session)
 		to := n.w.named(a.To)
@@ -292,7 +292,7 @@ func (n *Node) act(a syncer.Action) {
 		n.fenced = true
 	case syncer.Raise:
 		if a.Kind == syncer.EventCatchingUp {
-			n.w.Stats.Overflows++
+			n.w.Stats.Count[Overflows]++
 		}
 		n.events = append(n.events, a)
 		n.w.note("%s event %s %s: %s", n.name, a.Kind, a.Bucket, a.Text)

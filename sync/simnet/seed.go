@@ -39,8 +39,8 @@ func RunSeed(seed uint64, trace func(string)) (Stats, error) {
 	if err := w.AtRest(); err != nil {
 		return w.Stats, err
 	}
-	if !w.cfg.Collect && !w.cfg.Restore && w.Stats.Reissued+w.Stats.Reconciles > 0 {
-		return w.Stats, fmt.Errorf("%d writes issued again, %d reconciles, though only what all have was collected", w.Stats.Reissued, w.Stats.Reconciles)
+	if !w.cfg.Collect && !w.cfg.Restore && w.Stats.Count[Reissued]+w.Stats.Count[Reconciles] > 0 {
+		return w.Stats, fmt.Errorf("%d writes issued again, %d reconciles, though only what all have was collected", w.Stats.Count[Reissued], w.Stats.Count[Reconciles])
 	}
 	return w.Stats, w.idle()
 }
@@ -49,10 +49,10 @@ func RunSeed(seed uint64, trace func(string)) (Stats, error) {
 // but heartbeats, and that no session was left open.
 func (w *World) idle() error {
 	w.Run(5 * time.Minute) // beats that come later and later may still cause a hello
-	talked := w.Stats.Talk
+	talked := w.Stats.Count[Talk]
 	w.Run(10 * time.Minute)
-	if w.Stats.Talk != talked {
-		return fmt.Errorf("at rest: %d messages that are no heartbeats in ten minutes: %s", w.Stats.Talk-talked, w.digests())
+	if w.Stats.Count[Talk] != talked {
+		return fmt.Errorf("at rest: %d messages that are no heartbeats in ten minutes: %s", w.Stats.Count[Talk]-talked, w.digests())
 	}
 	for _, n := range w.nodes {
 		for _, bucket := range w.cfg.Buckets {
@@ -70,7 +70,7 @@ func (w *World) idle() error {
 // allCollected verifies that a fleet left alone has forgotten every delete.
 // Those of a clock that runs ahead have to wait for it.
 func (w *World) allCollected() error {
-	if w.cfg.Skew > 0 || w.Stats.Restores > 0 {
+	if w.cfg.Skew > 0 || w.Stats.Count[Restores] > 0 {
 		return nil
 	}
 	for _, n := range w.nodes {

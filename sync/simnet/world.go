@@ -48,17 +48,6 @@ type World struct {
 	Stats Stats
 }
 
-// Stats counts what happened in a world.
-type Stats struct {
-	Steps, Messages, Lost, Doubled, Reordered, Cuts, Crashes, LostCommits int
-	Writes, Pulls, Pages, Cutoffs, Announced, Overflows, Compared, Bytes  int
-	Talk                                                                  int // messages that are no heartbeats
-	Refusals, Unheard                                                     int
-	Stable, Collected, Reconciles, Reissued, Restores                     int
-	Virtual                                                               time.Duration
-	Settle                                                                time.Duration // from the last fault until all was equal
-}
-
 // epochStart is when every world begins.
 var epochStart = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
@@ -137,7 +126,7 @@ func (w *World) RunUntil(end time.Time, done func() bool) bool {
 		next := heap.Pop(&w.queue).(appointment)
 		w.Stats.Virtual += next.at.Sub(w.now)
 		w.now = next.at
-		w.Stats.Steps++
+		w.Stats.Count[Steps]++
 		next.do()
 		if done() {
 			return true
@@ -151,7 +140,7 @@ func (w *World) RunUntil(end time.Time, done func() bool) bool {
 // Cut stops everything from one node to another.
 func (w *World) Cut(from, to int) {
 	w.cut[[2]int{from, to}] = true
-	w.Stats.Cuts++
+	w.Stats.Count[Cuts]++
 	w.note("cut %s -> %s", w.nodes[from].name, w.nodes[to].name)
 }
 
@@ -177,20 +166,20 @@ func (w *World) Calm() {
 
 // carry brings a body from one node to another, or does not.
 func (w *World) carry(from, to int, body []byte, deliver func([]byte)) {
-	w.Stats.Messages++
-	w.Stats.Bytes += len(body)
+	w.Stats.Count[Messages]++
+	w.Stats.Count[Bytes] += len(body)
 	link := [2]int{from, to}
 	if w.cut[link] {
 		return
 	}
 	if !w.quiet && w.rnd.Float64() < w.cfg.Loss {
-		w.Stats.Lost++
+		w.Stats.Count[Lost]++
 		return
 	}
 	times := 1
 	if !w.quiet && w.rnd.Float64() < w.cfg.Double {
 		times = 2
-		w.Stats.Doubled++
+		w.Stats.Count[Doubled]++
 	}
 	for range times {
 		w.after(w.delay(link), func() {
@@ -209,7 +198,7 @@ func (w *World) unheard(from int, to *Node) bool {
 	}
 	away := !to.up || w.cut[[2]int{from, to.index}] && w.rnd.IntN(2) == 0
 	if away {
-		w.Stats.Unheard++
+		w.Stats.Count[Unheard]++
 	}
 	return away
 }
@@ -219,7 +208,7 @@ func (w *World) unheard(from int, to *Node) bool {
 func (w *World) delay(link [2]int) time.Duration {
 	d := 200*time.Microsecond + time.Duration(w.rnd.Int64N(int64(w.cfg.DelayMax)))
 	if !w.quiet && w.rnd.Float64() < w.cfg.Reorder {
-		w.Stats.Reordered++
+		w.Stats.Count[Reordered]++
 		return d + time.Duration(w.rnd.Int64N(int64(10*w.cfg.DelayMax)))
 	}
 	at := w.now.Add(d)

@@ -1,0 +1,174 @@
+package main
+
+// A mutant is a bug to plant: edits that each replace a text found exactly once.
+type mutant struct {
+	name  string
+	what  string
+	edits []edit
+}
+
+// directed are the tests that find what no random history does: package and
+// name.
+var directed = map[string][2]string{
+	"W4-digest":    {"./store", "TestMapCrashesKeepThePromise"},
+	"S2-live":      {"./carry", "TestServedSnapshotIsOneMoment"},
+	"C1-live":      {"./store", "TestNothingElseComesInWhileReconciling"},
+	"G2-report":    {"./sync", "TestCollectionNeedsEveryReport"},
+	"M3-now":       {"./store", "TestAmbiguousPutIsIssuedAgain"},
+	"W1-rec":       {"./store", "TestReconcileLeavesWhatWasWrittenMeanwhile"},
+	"S7-nonce":     {"./sync", "TestSessionsAreBoundToNonces"},
+	"S9-log":       {"./sync", "TestResumedPullIsInKeyOrder"},
+	"C2-absent":    {"./store", "TestReconcileTakesTheDonorsOlderRow"},
+	"C4-unchecked": {"./sync", "TestReconcileWithADonorThatLacksTheGate"},
+}
+
+type edit struct {
+	file, old, new string
+}
+
+// mutants break one rule of docs/protocol.md each, named first.
+var mutants = []mutant{
+	{"S6-entry", "the clock covers each entry of a page as it comes", []edit{{
+		"store/page.go",
+		"if err := t.raiseAhead(entries[i].Dot()); err != nil {",
+		"if err := t.raiseClock(entries[i].Stamp.Origin, entries[i].Stamp.Seq); err != nil {",
+	}}},
+	{"S6-range", "the clock covers an origin's claim with its first page", []edit{{
+		"store/page.go",
+		"	if token != nil {\n",
+		"	if token != nil {\n		for i := range entries {\n			if o := entries[i].Stamp.Origin; token.Claim[o] > 0 {\n				_ = t.raiseClock(o, token.Claim[o])\n			}\n		}\n",
+	}}},
+	{"S4-bounded", "a donor streams only what its clock covers", []edit{
+		{"store/snapshot.go", "		held.Join(s.Ahead)\n", ""},
+		{"store/snapshot.go", "if r.Stamp.Seq > above[r.Stamp.Origin] && !yield", "if r.Stamp.Seq > above[r.Stamp.Origin] && s.Clock.Covers(r.Dot()) && !yield"},
+	}},
+	{"S4-relay", "a donor streams only its own writes", []edit{{
+		"store/snapshot.go",
+		"if r.Stamp.Seq > above[r.Stamp.Origin] && !yield",
+		"if r.Stamp.Seq > above[r.Stamp.Origin] && r.Stamp.Origin.Node == s.b.s.node && !yield",
+	}, {
+		"store/snapshot.go", "			if held[o] <= above[o] {\n", "			if held[o] <= above[o] || o.Node != s.b.s.node {\n",
+	}}},
+	{"L2-jump", "the clock jumps a gap", []edit{
+		{"sync/live.go", "case m.First > covered+1:", "case false:"},
+		{"store/live.go", "if m.Announced() || m.First > have+1 {", "if m.Announced() {"},
+	}},
+	{"L1-announced", "an announcement moves the clock", []edit{
+		{"sync/live.go", "case m.Announced() || b.reconciling:", "case b.reconciling:"},
+		{"store/live.go", "if m.Announced() || m.First > have+1 {", "if m.First > have+1 {"},
+	}},
+	{"M4-ahead", "extras are not noted", []edit{{"store/page.go", "		if news {\n", "		if news && false {\n"}}},
+	{"S6-ahead", "the donor's extras are not taken over", []edit{{
+		"store/page.go", "	for o, seq := range ahead {\n", "	for o, seq := range oplog.Clock(nil) {\n",
+	}}},
+	{"W4-serve", "a snapshot is served before its own writes are on disk", []edit{{
+		"carry/donor.go", "if err := d.store.Sync(); err != nil {", "if err := error(nil); err != nil {",
+	}}},
+	{"W4-digest", "heartbeats tell of what is not on disk", []edit{{
+		"store/digest.go",
+		"func (b *Bucket) Durable() oplog.Digest {\n	b.mu.Lock()\n	defer b.mu.Unlock()\n	return b.durable.digest",
+		"func (b *Bucket) Durable() oplog.Digest {\n	b.mu.Lock()\n	defer b.mu.Unlock()\n	return b.digest()",
+	}}},
+	{"I1-epoch", "a start goes on with the epoch of the one before", []edit{
+		{"store/self.go", "Epoch: s.opts.Epoch()}", "Epoch: 7}"},
+		{"store/self.go", "!used && drawn.Epoch != 0", "(!used || used) && drawn.Epoch != 0"},
+	}},
+	{"S3-gate", "a donor does not look at the gate", []edit{{"sync/serve.go", "} else if !s.above.GE(ev.GCV) {", "} else if false {"}}},
+	{"M3-guard", "what may be older than a collected tombstone is just taken", []edit{{
+		"store/merge.go", "if ambiguous {", "if ambiguous && false {",
+	}}},
+	{"M3-now", "what is issued again gets the present time", []edit{{
+		"store/merge.go", "max(t.guard(), s.cur.Stamp.HLC)+1", "max(t.guard(), s.cur.Stamp.HLC, t.hlc)+1",
+	}}},
+	{"M1-covered", "entries that are covered are merged again", []edit{{"store/merge.go", "	if t.covers(e.Dot()) {\n", "	if false {\n"}}},
+	{"M5-clamp", "a timestamp of the future is cut at the receiver", []edit{{
+		"store/merge.go", "		a.Future = append(a.Future, *e)\n", "		a.Future = append(a.Future, *e)\n		e.Stamp.HLC = limit\n",
+	}}},
+	{"M5-reject", "an entry of the future is left out, its clock taken", []edit{{
+		"store/merge.go", "	t.observe(now, e, a)\n",
+		"	t.observe(now, e, a)\n	if e.Stamp.HLC > oplog.HLCAt(now).Add(t.b.s.opts.MaxDrift) {\n		return true, nil\n	}\n",
+	}}},
+	{"M2-wall", "only timestamps are compared, not whole stamps", []edit{{
+		"oplog/stamp.go", "cmp.Or(cmp.Compare(s.HLC, t.HLC), s.Origin.Compare(t.Origin), cmp.Compare(s.Seq, t.Seq))", "cmp.Or(cmp.Compare(s.HLC, t.HLC))",
+	}}},
+	{"W1-row", "a write may be older than the row it replaces", []edit{{
+		"store/write.go", "		hlc = max(hlc, s.cur.Stamp.HLC+1)\n", "		_ = s\n",
+	}}},
+	{"W1-guard", "a write of an absent key may be older than its collected tombstone", []edit{{
+		"store/write.go", "if t.rec != nil || absentLike(s, t.guard()) {", "if t.rec != nil {",
+	}}},
+	{"W1-rec", "a write beside a reconcile may be older than what donors collected", []edit{{
+		"store/write.go", "if t.rec != nil || absentLike(s, t.guard()) {", "if absentLike(s, t.guard()) {",
+	}}},
+	{"S2-live", "the claim is the donor's clock of later, not of the snapshot", []edit{{
+		"carry/donor.go", "ev.Clock, ev.Ahead, ev.Rows = snap.Clock,", "ev.Clock, ev.Ahead, ev.Rows = b.Clock(),",
+	}}},
+	{"S6-assign", "the clock becomes the claim, also where it was higher", []edit{{
+		"store/tx.go", "	if seq <= t.seq(o) {\n		return nil\n	}\n	if t.seq(o) == 0 {", "	if seq == t.seq(o) {\n		return nil\n	}\n	if t.seq(o) == 0 {",
+	}}},
+	{"W3-log", "the log row of a replaced row stays", []edit{{
+		"store/tx.go", "		batch.Delete(logKey(t.b.id, t.number(s.base.Stamp.Origin), s.base.Stamp.Seq))\n", "",
+	}}},
+	{"W3-clock", "the clock is committed before the rows", []edit{{
+		"store/tx.go", "	batch := t.b.s.kv.NewBatch()\n",
+		"	early := t.b.s.kv.NewBatch()\n	t.writeClocks(early)\n	t.writeNames(early)\n	if err := t.b.s.commit(early); err != nil {\n		return nil, err\n	}\n	batch := t.b.s.kv.NewBatch()\n",
+	}}},
+	{"W3-hlc", "the timestamp is forgotten over a restart", []edit{{
+		"store/bucket.go", "	st.hlc = oplog.HLC(binary.BigEndian.Uint64(m[1:]))\n", "	st.hlc = 0\n",
+	}}},
+	{"S7-nonce", "a session outlives its instances", []edit{{"sync/pull.go", "if p == nil || p.id != s {", "if p == nil || p.id.ID != s.ID {"}}},
+	{"S5-count", "a page that is missing goes unnoticed", []edit{
+		{"sync/pull.go", "if !p.began || p.end != nil || m.Number != p.pages+1 || len(m.Entries) == 0 {", "if !p.began || p.end != nil {"},
+		{"sync/pull.go", "whole := p.began && p.end == nil && m.Pages == p.pages && m.Entries == p.entries", "whole := p.began && p.end == nil"},
+	}},
+	{"R2-newest", "a resumed pull claims the last snapshot's clock", []edit{{
+		"sync/pull.go", "p.claim, p.ahead = p.token.Claim.Meet(m.Clock), nil", "p.ahead = nil",
+	}}},
+	{"S9-log", "a pull in log order is resumed", []edit{
+		{"sync/serve.go", "s.keyOrder = s.request.Resume || s.request.Reconcile || ", "s.keyOrder = s.request.Reconcile || "},
+		{"sync/pull.go", "if p.began || (p.token != nil || p.reconcile) && !m.KeyOrder {", "if p.began || p.reconcile && !m.KeyOrder {"},
+	}},
+	{"C1-live", "live messages are merged beside a reconcile", []edit{
+		{"sync/live.go", "case m.Announced() || b.reconciling:", "case m.Announced():"},
+		{"store/live.go", "	if b.state.rec != nil {\n", "	if false {\n"},
+	}},
+	{"C2-drop", "a reconcile drops what only this node has", []edit{{
+		"store/reconcile.go", "	case st.Clock.Covers(e.Dot()):\n", "	case true:\n",
+	}}},
+	{"C2-absent", "a reconcile drops only where the donor has nothing at all", []edit{{
+		"store/reconcile.go", "	case st.Clock.Covers(e.Dot()):\n", "	case st.Clock.Covers(e.Dot()) && p == nil:\n",
+	}}},
+	{"C2-keep", "a reconcile keeps what it should issue again", []edit{{
+		"store/reconcile.go", "	case !e.Tombstone && absent &&", "	case e.Tombstone && absent &&",
+	}}},
+	{"C3-changed", "a verdict is carried out on a row written since", []edit{{
+		"store/reconcile.go", "	case s.cur == nil || s.cur.Stamp != v.stamp:\n", "	case s.cur == nil:\n",
+	}}},
+	{"C4-unchecked", "a reconcile is resumed with any donor", []edit{{
+		"sync/pull.go", "switch covers := p.claim.GE(p.gate.GCV); {", "switch covers := true; {",
+	}}},
+	{"C5-gate", "a reconcile does not take the gate over", []edit{{
+		"store/reconcile.go", "		t.raiseGate(rec.GCV, rec.GCTS)\n", "		t.raiseGate(nil, rec.GCTS)\n",
+	}}},
+	{"C5-guard", "a reconcile does not take the guard over", []edit{{
+		"store/reconcile.go", "		t.raiseGate(rec.GCV, rec.GCTS)\n", "		t.raiseGate(rec.GCV, 0)\n",
+	}}},
+	{"G2-cover", "a tombstone is collected that the own clock does not cover", []edit{{
+		"store/collect.go", "	if !c.t.covers(r.Dot()) || r.Stamp.HLC > c.o.Upto {\n", "	if r.Stamp.HLC > c.o.Upto {\n",
+	}}},
+	{"G2-report", "a tombstone is collected though a member has what we lack", []edit{{
+		"sync/collect.go", "		if r == nil || !own.GE(r.clock) {\n", "		if r == nil {\n",
+	}}},
+	{"G2-floor", "a tombstone is collected before all floors have passed it", []edit{{
+		"sync/collect.go", "stable.Meet(r.clock), min(upto, r.floor)", "stable.Meet(r.clock), upto",
+	}}},
+	{"G2-member", "a member that says nothing does not count", []edit{{
+		"sync/collect.go", "		if r == nil || !own.GE(r.clock) {\n			return nil, 0, false\n		}\n", "		if r == nil {\n			continue\n		}\n		if !own.GE(r.clock) {\n			return nil, 0, false\n		}\n",
+	}}},
+	{"G3-gate", "collecting leaves no gate behind", []edit{{
+		"store/collect.go", "c.t.raiseGate(oplog.Clock{s.cur.Stamp.Origin: s.cur.Stamp.Seq}, s.cur.Stamp.HLC)", "c.t.raiseGate(nil, s.cur.Stamp.HLC)",
+	}}},
+	{"G3-guard", "collecting leaves no guard behind", []edit{{
+		"store/collect.go", "c.t.raiseGate(oplog.Clock{s.cur.Stamp.Origin: s.cur.Stamp.Seq}, s.cur.Stamp.HLC)", "c.t.raiseGate(oplog.Clock{s.cur.Stamp.Origin: s.cur.Stamp.Seq}, 0)",
+	}}},
+}
