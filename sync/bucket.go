@@ -87,8 +87,8 @@ func (e *Engine) tickBucket(b *bucket) {
 		b.want = nil
 		if donor := e.pickDonor(b.name, w.donor); donor != nil {
 			e.startPull(b, donor)
-		} else if len(b.behind)+len(b.held) > 0 {
-			e.want(b, "", e.backoff(b)) // nobody else may call for it again
+		} else {
+			e.wantUnsettled(b)
 		}
 	}
 }

@@ -112,6 +112,31 @@ func TestMembersCountUntilEvicted(t *testing.T) {
 	}
 }
 
+// TestMemberHeardInTheFuture counts from the start on, not until that future is
+// past: the wall clock had been wrong.
+func TestMemberHeardInTheFuture(t *testing.T) {
+	begin := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	b := newBenchWith(t, syncer.Options{EvictAfter: time.Hour, Members: []syncer.Member{
+		{Node: "c", Heard: begin.AddDate(80, 0, 0), Buckets: []string{"orders"}},
+	}})
+	b.store.collectable = true
+	collects := func(d time.Duration) bool {
+		var out []syncer.Action
+		for end := b.now.Add(d); b.now.Before(end); {
+			b.now = b.now.Add(30 * time.Second)
+			out = append(out, b.step(syncer.Tick{})...)
+		}
+		_, ok := find[syncer.Collect](out)
+		return ok
+	}
+	if collects(59 * time.Minute) {
+		t.Error("collected at once")
+	}
+	if !collects(10 * time.Minute) {
+		t.Error("never collected")
+	}
+}
+
 // TestNothingIsCollectedBesideADouble: who bears our name may lack anything.
 func TestNothingIsCollectedBesideADouble(t *testing.T) {
 	b := newBench(t)

@@ -64,6 +64,7 @@ func New(self oplog.Instance, store Store, o Options) *Engine {
 func (e *Engine) Step(now time.Time, rnd *rand.Rand, ev Event) []Action {
 	if e.started.IsZero() {
 		e.started = now
+		e.mistrustMembers()
 	}
 	e.now, e.rnd, e.out = now, rnd, nil
 	e.handle(ev)
@@ -177,6 +178,7 @@ func (e *Engine) disconnected() {
 	for _, name := range sorted(e.buckets) {
 		if b := e.buckets[name]; b.pull != nil {
 			e.dropPull(b)
+			e.wantUnsettled(b)
 		}
 	}
 	for _, s := range e.sortedServes() {

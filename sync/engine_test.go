@@ -387,6 +387,34 @@ func TestDonorThatWasAwayIsAskedAgain(t *testing.T) {
 	}
 }
 
+// TestStalePullIsTriedAgain for a write that was heard of behind a gap, though
+// the handshake that follows finds no difference: its writer may be gone.
+func TestStalePullIsTriedAgain(t *testing.T) {
+	for name, end := range map[string]func(b *bench, s oplog.Session){
+		"stale": func(b *bench, s oplog.Session) {
+			b.hear("", &oplog.Abort{Session: s, Bucket: "orders", Reason: oplog.ReasonStale})
+		},
+		"disconnected": func(b *bench, _ oplog.Session) {
+			b.step(syncer.Disconnected{})
+			b.step(syncer.Connected{MaxPayload: 1 << 20})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			alike := &oplog.Hello{From: instance("b", nonceB), Session: 6, Digests: []oplog.Digest{b.store.Durable("orders")}}
+			b.hear("b", alike)
+			b.hear("b", live(5))
+			m, ok := until[syncer.Send](b).Message.(*oplog.Pull)
+			if !ok {
+				t.Fatal("no pull")
+			}
+			end(b, m.Session)
+			b.hear("b", alike)
+			b.asksAgain(m.Session)
+		})
+	}
+}
+
 // TestResumedPullIsInKeyOrder: a cursor means nothing in log order, to either
 // side.
 func TestResumedPullIsInKeyOrder(t *testing.T) {
@@ -514,6 +542,24 @@ func TestResumedPullLeavesExtrasOut(t *testing.T) {
 		e, ok := find[syncer.EndPull](b.hear("", &oplog.End{Session: s}))
 		if !ok || len(e.Ahead) > 0 == resumed {
 			t.Errorf("resumed %v: takes over %v", resumed, e.Ahead)
+		}
+	}
+}
+
+// TestResumedPullIsFollowedByAnother only if it moved the clock: a donor whose
+// extras alone fill more than one session would be asked for ever.
+func TestResumedPullIsFollowedByAnother(t *testing.T) {
+	for claim, follows := range map[oplog.Seq]bool{5: false, 6: true} {
+		b := newBench(t)
+		b.store.clock = oplog.Clock{origin: 5}
+		b.store.token = &syncer.Token{Cursor: []byte("k"), Claim: oplog.Clock{origin: claim}}
+		s := b.pulls()
+		b.store.token = nil
+		b.hear("", &oplog.Begin{Session: s, Clock: oplog.Clock{origin: 9}, KeyOrder: true})
+		b.hear("", &oplog.End{Session: s})
+		m, _ := find[syncer.Send](b.step(syncer.PullEnded{Bucket: "orders", Session: s.ID}))
+		if _, asks := m.Message.(*oplog.Pull); asks != follows {
+			t.Errorf("clock 5, claim %d: asks again: %v", claim, asks)
 		}
 	}
 }

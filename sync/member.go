@@ -46,6 +46,16 @@ func (e *Engine) noteMember(node string, digests ...oplog.Digest) {
 	}
 }
 
+// mistrustMembers takes those that were heard in the future for heard now: the
+// wall clock was wrong then, and they would count for as long as it had been.
+func (e *Engine) mistrustMembers() {
+	for _, m := range e.members {
+		if m.Heard.After(e.started) {
+			m.Heard = e.started
+		}
+	}
+}
+
 // noteAbsent takes a peer's word that it does not hold the bucket.
 func (e *Engine) noteAbsent(node, bucket string) {
 	m := e.members[node]

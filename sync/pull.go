@@ -33,6 +33,7 @@ type pull struct {
 	entries   uint64
 	bytes     uint64
 	end       *oplog.End
+	moves     bool // its end moves the clock
 }
 
 // storePatience is how many AnswerTimeouts a page may take in our own store.
@@ -289,6 +290,7 @@ func (e *Engine) maybeFinish(p *pull) {
 		e.want(b, p.donor, 0)
 		return
 	}
+	p.moves = !e.store.Clock(p.bucket).GE(p.claim)
 	e.do(EndPull{Bucket: p.bucket, Session: p.id.ID, Claim: p.claim, Ahead: p.ahead, Gate: p.gate, Rec: p.rec})
 }
 
@@ -316,7 +318,7 @@ func (e *Engine) pullEnded(ev PullEnded) {
 	e.replay(b)
 	unsettled := e.settle(b)
 	switch {
-	case p.token != nil || p.reconcile:
+	case p.token != nil && p.moves || p.reconcile:
 		e.want(b, p.donor, 0) // what a meet left out
 	case unsettled && e.gained(b, p.lacking):
 		b.fruitless = 0
@@ -421,6 +423,14 @@ func (e *Engine) failPull(b *bucket) {
 	e.want(b, donor, e.backoff(b))
 }
 
+// wantUnsettled wants another pull for what was heard of and is not here. The
+// handshake that follows asks for one only if somebody's digest differs.
+func (e *Engine) wantUnsettled(b *bucket) {
+	if len(b.behind)+len(b.held) > 0 {
+		e.want(b, "", e.backoff(b))
+	}
+}
+
 // dropPull forgets the pull. What it has applied stays, its clock unmoved.
 func (e *Engine) dropPull(b *bucket) {
 	delete(e.pulls, b.pull.id.ID)
@@ -452,6 +462,7 @@ func (e *Engine) pullAborted(p *pull, m *oplog.Abort) {
 		e.want(b, p.donor, 0)
 	case oplog.ReasonStale:
 		e.dropPull(b)
+		e.wantUnsettled(b)
 		e.peer(p.donor).greetSoon(e)
 	default:
 		e.failPull(b)

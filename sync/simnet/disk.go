@@ -23,7 +23,7 @@ func (n *Node) fsync() {
 	n.dirty = false
 	published := n.waiting
 	n.waiting = map[string][]group{}
-	n.later(time.Duration(n.w.rnd.Int64N(int64(n.w.cfg.SyncMax)))+50*time.Microsecond, func() {
+	n.later(time.Duration(n.w.rnd.Int64N(int64(n.w.cfg.SyncMax)))+50*time.Microsecond+n.slow, func() {
 		// Commits made meanwhile reach the disk too: Sync covers all before it.
 		if err := n.store.Sync(); err != nil {
 			panic(fmt.Sprintf("simnet: sync: %v", err))
@@ -52,9 +52,12 @@ func (n *Node) actOnStore(a syncer.Action) {
 	case syncer.EndPull:
 		n.queueApply(a.Bucket, a)
 	case syncer.Collect:
+		n.countEviction()
 		n.queueApply(a.Bucket, a)
 	case syncer.SaveMember:
-		n.report(n.store.SaveMember(store.Member(a.Member)))
+		if err := n.store.SaveMember(store.Member(a.Member)); !n.full {
+			n.report(err)
+		}
 	case syncer.OpenSnapshot:
 		n.later(n.moment(), func() { n.tell(n.donor.Open(a)) })
 	case syncer.ReadPage:
@@ -83,7 +86,7 @@ func (n *Node) applyNext(bucket string) {
 	var ev syncer.Event
 	var err error
 	done := 1
-	refused := !n.w.quiet && n.w.rnd.Float64() < n.w.cfg.Refuse
+	refused := n.full || !n.w.quiet && n.w.rnd.Float64() < n.w.cfg.Refuse
 	if refused {
 		n.w.Stats.Count[Refusals]++
 		n.store.SetReadOnly(errFull)
@@ -121,7 +124,7 @@ func (n *Node) applyNext(bucket string) {
 		n.w.Stats.Count[Stable] += gone
 		n.w.note("%s collects %d rows of %s up to %s", n.name, gone, a.Bucket, a.Upto)
 	}
-	if refused {
+	if refused && !n.full {
 		n.store.ClearReadOnly()
 	}
 	stale := errors.Is(err, store.ErrReconciling) || errors.Is(err, store.ErrOutOfOrder) // of a session given up
@@ -154,7 +157,7 @@ func (n *Node) tell(ev syncer.Event) { n.later(n.moment(), func() { n.step(ev) }
 
 // moment is how long the disk takes. What is asked for first ends first.
 func (n *Node) moment() time.Duration {
-	end := n.w.now.Add(time.Duration(n.w.rnd.Int64N(int64(2 * time.Millisecond))))
+	end := n.w.now.Add(time.Duration(n.w.rnd.Int64N(int64(2*time.Millisecond))) + n.slow/10)
 	if end.Before(n.diskFree) {
 		end = n.diskFree
 	}

@@ -1,7 +1,9 @@
 package simnet
 
 import (
+	"errors"
 	"fmt"
+	"time"
 
 	"replicator/oplog"
 	"replicator/store"
@@ -10,7 +12,7 @@ import (
 // Collect drops every tombstone that the node covers, whoever may not have it:
 // forced collection, rule G5.
 func (n *Node) Collect(bucket string) {
-	if !n.up {
+	if !n.up || n.full {
 		return
 	}
 	b, _ := n.store.Bucket(bucket)
@@ -77,4 +79,110 @@ func (w *World) checkAlike(bucket string) error {
 		}
 	}
 	return nil
+}
+
+// Copy starts a copy of the node's disk under the node's name, as a machine that
+// was cloned does. It ends with Calm.
+func (n *Node) Copy() {
+	w := n.w
+	c := newNode(w, len(w.nodes))
+	c.name, c.codec, c.Options, c.clone = n.name, n.codec, n.Options, true
+	c.disk, c.life = n.disk.Clone(), 1
+	c.disk.Crash(0)
+	w.nodes = append(w.nodes, c)
+	w.Stats.Count[Clones]++
+	w.note("%s is copied", n.name)
+	c.Start()
+}
+
+// retireClones ends the copies. What only they had is lost with them.
+func (w *World) retireClones() {
+	kept := w.nodes[:0:0]
+	var gone []*Node
+	for _, n := range w.nodes {
+		if n.clone {
+			n.Crash()
+			gone = append(gone, n)
+		} else {
+			kept = append(kept, n)
+		}
+	}
+	for _, n := range gone {
+		w.ledger.forget(n)
+	}
+	w.nodes = kept
+}
+
+// SetClock sets the node's wall clock to differ from the world's by skew.
+func (n *Node) SetClock(skew time.Duration) {
+	n.skew = skew
+	n.w.Stats.Count[ClockSteps]++
+	n.w.note("the clock of %s is set to %s", n.name, n.wall().UTC().Format(time.RFC3339))
+}
+
+// Fill makes the disk full until the world heals.
+func (n *Node) Fill() {
+	if !n.up || n.full {
+		return
+	}
+	n.full = true
+	n.store.SetReadOnly(errFull)
+	n.w.Stats.Count[FullDisks]++
+	n.w.note("the disk of %s is full", n.name)
+}
+
+// Brake makes the disk slow until the world heals.
+func (n *Node) Brake(d time.Duration) {
+	n.slow = d
+	n.w.Stats.Count[SlowDisks]++
+	n.w.note("the disk of %s takes %s longer", n.name, d)
+}
+
+// ease ends Fill and Brake.
+func (n *Node) ease() {
+	n.slow = 0
+	if n.full && n.up {
+		n.store.ClearReadOnly()
+	}
+	n.full = false
+}
+
+// mustRefuse blames a full disk that took a write.
+func (n *Node) mustRefuse(err error) {
+	if err == nil {
+		n.blame(fmt.Errorf("%s: a full disk took a write", n.name))
+	} else if !errors.Is(err, errFull) {
+		n.blame(fmt.Errorf("%s: a write to a full disk was answered with %w", n.name, err))
+	}
+}
+
+// Delay makes a link slow until the world heals.
+func (w *World) Delay(from, to int, d time.Duration) {
+	w.slow[[2]int{from, to}] = d
+	w.Stats.Count[SlowLinks]++
+	w.note("%s -> %s takes %s longer", w.nodes[from].name, w.nodes[to].name, d)
+}
+
+// maybeCutPage cuts a link behind a page that is on its way, so that pulls end
+// after any of them.
+func (w *World) maybeCutPage(from, to int, m oplog.Message) {
+	if _, page := m.(*oplog.Page); !page || w.quiet || w.cfg.CutPages == 0 || w.rnd.Float64() >= w.cfg.CutPages {
+		return
+	}
+	w.Stats.Count[CutPages]++
+	w.after(w.cfg.DelayMax, func() {
+		if !w.quiet {
+			w.Part(from, to)
+		}
+	})
+}
+
+// countEviction counts a collection that does not wait for some node any more.
+func (n *Node) countEviction() {
+	for _, m := range n.w.nodes {
+		if !m.up && n.Options.EvictAfter > 0 && n.w.now.Sub(m.away) > n.Options.EvictAfter {
+			n.w.Stats.Count[Evictions]++
+			return
+		}
+	}
 }

@@ -17,7 +17,9 @@ type Node struct {
 	w       *World
 	index   int
 	name    string
-	skew    time.Duration
+	skew    time.Duration // of the wall clock against the world's
+	started time.Duration // the skew when the engine began: its time has no steps
+	clone   bool          // a copy of another node, with its name
 	codec   oplog.Codec
 	Options syncer.Options
 
@@ -35,7 +37,10 @@ type Node struct {
 	waiting  map[string][]group // committed groups by bucket, not yet synced
 	dirty    bool               // something is committed and not synced
 	syncing  bool
-	diskFree time.Time // when all that the disk was asked for is done
+	diskFree time.Time     // when all that the disk was asked for is done
+	slow     time.Duration // what the disk takes longer for anything
+	full     bool
+	away     time.Time // since when the node is down
 	events   []syncer.Raise
 	problem  error // the first broken promise that only an onlooker sees
 }
@@ -48,7 +53,7 @@ type group struct {
 
 func newNode(w *World, i int) *Node {
 	n := &Node{w: w, index: i, name: string(rune('a' + i)), disk: store.NewMap(), codec: oplog.Msgpack}
-	if w.rnd.IntN(3) == 0 {
+	if w.rnd.IntN(5) == 0 {
 		n.codec = oplog.JSON
 	}
 	if w.cfg.Codec != "" {
@@ -80,6 +85,10 @@ func (n *Node) Events() []syncer.Raise { return n.events }
 
 func (n *Node) wall() time.Time { return n.w.now.Add(n.skew) }
 
+// steady is the engine's time, which goes on evenly when the wall clock is set,
+// as the monotonic clock of a real process does.
+func (n *Node) steady() time.Time { return n.w.now.Add(n.started) }
+
 // Start opens the store on the node's disk and connects.
 func (n *Node) Start() {
 	if n.up {
@@ -101,7 +110,10 @@ func (n *Node) Start() {
 		n.introduce(st)
 	}
 	n.up, n.store, n.donor = true, st, carry.NewDonor(st)
-	n.life++
+	if n.life++; n.life > 1 {
+		n.w.Stats.Count[Restarts]++
+	}
+	n.started = n.skew
 	n.fenced, n.dirty, n.syncing = false, false, false
 	n.waiting, n.applies, n.events = map[string][]group{}, map[string][]syncer.Action{}, nil
 	self := oplog.Instance{
@@ -149,6 +161,8 @@ func (n *Node) Crash() {
 	}
 	n.disk.Crash(keep)
 	n.up, n.store, n.engine, n.donor = false, nil, nil, nil
+	n.away = n.w.now
+	n.ease()
 	n.life++
 	n.w.Stats.Count[Crashes]++
 	n.w.Stats.Count[LostCommits] += unsynced - keep
@@ -176,6 +190,10 @@ func (n *Node) Write(bucket string, ops ...store.Op) {
 		return
 	}
 	written, err := b.Write(n.wall(), ops)
+	if n.full {
+		n.mustRefuse(err)
+		return
+	}
 	if err != nil {
 		panic(fmt.Sprintf("simnet: write: %v", err))
 	}
@@ -235,7 +253,7 @@ func (n *Node) send(to *Node, body []byte, h syncer.Heard) {
 
 // step feeds the engine one event and carries out what it asks for.
 func (n *Node) step(ev syncer.Event) {
-	for _, a := range n.engine.Step(n.wall(), n.w.rnd, ev) {
+	for _, a := range n.engine.Step(n.steady(), n.w.rnd, ev) {
 		n.act(a)
 	}
 }
@@ -265,30 +283,33 @@ func (n *Node) act(a syncer.Action) {
 		n.w.Stats.Count[Talk]++
 		n.w.note("%s -> %s %s %s", n.name, a.To, a.Bucket, describe(a.Message))
 		reply := fmt.Sprintf("%s.%d", n.name, a.Session)
-		to := n.w.named(a.To)
-		if to == nil {
-			break
+		heard := false
+		for _, to := range n.w.named(a.To) {
+			n.send(to, n.encode(a.Message), syncer.Heard{From: n.name, Bucket: a.Bucket, Reply: reply})
+			heard = !n.w.unheard(n.index, to) || heard
 		}
-		n.send(to, n.encode(a.Message), syncer.Heard{From: n.name, Bucket: a.Bucket, Reply: reply})
-		if n.w.unheard(n.index, to) {
-			n.later(n.w.delay([2]int{to.index, n.index}), func() { n.step(syncer.NoResponders{Session: a.Session}) })
+		if !heard {
+			n.later(n.moment(), func() { n.step(syncer.NoResponders{Session: a.Session}) })
 		}
 	case syncer.Answer:
 		name, _, _ := strings.Cut(a.Reply, ".")
 		n.w.note("%s -> %s answer %s", n.name, name, describe(a.Message))
 		n.count(a.Message)
-		if to := n.w.named(name); to != nil {
-			n.send(to, n.encode(a.Message), syncer.Heard{})
+		body := n.encode(a.Message)
+		for _, to := range n.w.named(name) {
+			n.send(to, body, syncer.Heard{})
+			n.w.maybeCutPage(n.index, to.index, a.Message)
 		}
 	case syncer.WakeAt:
 		n.wakes++
 		wake := n.wakes
-		n.later(max(a.Time.Sub(n.wall()), 0), func() {
+		n.later(max(a.Time.Sub(n.steady()), 0), func() {
 			if wake == n.wakes {
 				n.step(syncer.Tick{})
 			}
 		})
 	case syncer.Fence:
+		n.w.Stats.Count[Fences]++
 		n.fenced = true
 	case syncer.Raise:
 		if a.Kind == syncer.EventCatchingUp {
@@ -301,11 +322,13 @@ func (n *Node) act(a syncer.Action) {
 	}
 }
 
-func (w *World) named(name string) *Node {
+// named returns the nodes that listen under the name: one, or its copies too.
+func (w *World) named(name string) []*Node {
+	var list []*Node
 	for _, n := range w.nodes {
 		if n.name == name {
-			return n
+			list = append(list, n)
 		}
 	}
-	return nil
+	return list
 }

@@ -11,20 +11,29 @@ import (
 	syncer "replicator/sync"
 )
 
-// RunSeed runs one random history and checks it throughout: Cover and equal
-// rows at every turn, and everything equal once the faults have ended. trace,
-// if not nil, is given each thing that happens.
-func RunSeed(seed uint64, trace func(string)) (Stats, error) {
-	rnd := rand.New(rand.NewPCG(seed, 0xfa17))
-	w := NewWorld(seed, randomConfig(rnd))
-	w.Trace = trace
+// A History is a random course of a random world.
+type History struct {
+	Seed  uint64
+	Turns int          // ends it after so many; 0 for as many as the seed says
+	Trace func(string) // is given each thing that happens, if not nil
+}
+
+// Run runs the history and checks it throughout: Cover and equal rows at every
+// turn, and everything equal once the faults have ended.
+func (h History) Run() (Stats, error) {
+	rnd := rand.New(rand.NewPCG(h.Seed, 0xfa17))
+	w := NewWorld(h.Seed, randomConfig(rnd))
+	w.Trace = h.Trace
 	for _, n := range w.nodes {
 		if rnd.IntN(5) > 0 {
 			n.Start()
 		}
 	}
 	turns := 30 + rnd.IntN(60)
-	for range turns {
+	if h.Turns > 0 {
+		turns = min(turns, h.Turns)
+	}
+	for i := 0; i < turns || h.Turns == 0 && w.Stats.Count[Steps] < minSteps; i++ {
 		w.turn(rnd)
 		if err := w.Check(); err != nil {
 			return w.Stats, err
@@ -39,11 +48,18 @@ func RunSeed(seed uint64, trace func(string)) (Stats, error) {
 	if err := w.AtRest(); err != nil {
 		return w.Stats, err
 	}
-	if !w.cfg.Collect && !w.cfg.Restore && w.Stats.Count[Reissued]+w.Stats.Count[Reconciles] > 0 {
+	if w.collectsWhatAllHave() && w.Stats.Count[Reissued]+w.Stats.Count[Reconciles] > 0 {
 		return w.Stats, fmt.Errorf("%d writes issued again, %d reconciles, though only what all have was collected", w.Stats.Count[Reissued], w.Stats.Count[Reconciles])
+	}
+	if h.Seed%2 == 0 { // a quarter of the time would go into silence
+		return w.Stats, nil
 	}
 	return w.Stats, w.idle()
 }
+
+// minSteps is what a history has at least: one in which hardly anything runs is
+// no test.
+const minSteps = 300
 
 // idle lets a settled fleet alone and verifies that it has nothing more to say
 // but heartbeats, and that no session was left open.
@@ -70,7 +86,7 @@ func (w *World) idle() error {
 // allCollected verifies that a fleet left alone has forgotten every delete.
 // Those of a clock that runs ahead have to wait for it.
 func (w *World) allCollected() error {
-	if w.cfg.Skew > 0 || w.Stats.Count[Restores] > 0 {
+	if w.cfg.Skew > 0 || w.cfg.Steps || w.lostDisks() {
 		return nil
 	}
 	for _, n := range w.nodes {
@@ -86,6 +102,16 @@ func (w *World) allCollected() error {
 		}
 	}
 	return nil
+}
+
+// lostDisks reports whether the world has lost what was on some disk: what
+// others heard of it may be missing for good.
+func (w *World) lostDisks() bool { return w.Stats.Count[Restores]+w.Stats.Count[Clones] > 0 }
+
+// collectsWhatAllHave reports whether nothing was collected in the world but
+// what every node had seen: then there is nothing to reconcile.
+func (w *World) collectsWhatAllHave() bool {
+	return !w.cfg.Collect && !w.cfg.Evict && !w.cfg.Steps && !w.lostDisks()
 }
 
 // settleTime is within what virtual time a healed fleet has to be equal. It
@@ -113,7 +139,12 @@ func randomConfig(rnd *rand.Rand) Config {
 	if rnd.IntN(3) == 0 {
 		cfg.Skew = time.Duration(1+rnd.IntN(7200)) * time.Second
 	}
-	cfg.Collect, cfg.Restore = rnd.IntN(2) == 0, rnd.IntN(4) == 0
+	if rnd.IntN(4) == 0 {
+		cfg.CutPages = rnd.Float64() * 0.2
+	}
+	cfg.Collect, cfg.Restore, cfg.Clone = rnd.IntN(2) == 0, rnd.IntN(4) == 0, rnd.IntN(8) == 0
+	cfg.Slow, cfg.Full, cfg.Steps = rnd.IntN(4) == 0, rnd.IntN(4) == 0, rnd.IntN(5) == 0
+	cfg.Evict = rnd.IntN(5) == 0
 	small := rnd.IntN(2) == 0
 	cfg.Tune = func(n *Node) {
 		n.Options = syncer.Options{}
@@ -123,6 +154,9 @@ func randomConfig(rnd *rand.Rand) Config {
 				PageBytes: 600, Window: 1200, CutBytes: 2000, LogOrderMax: 8,
 				GapBuffer: 2000, ApplyBuffer: 2000, CompareAbove: 2, Serves: 2,
 			}
+		}
+		if cfg.Evict {
+			n.Options.EvictAfter, n.Options.CollectEvery = time.Minute, 5*time.Second
 		}
 	}
 	return cfg
@@ -153,6 +187,8 @@ func (w *World) turn(rnd *rand.Rand) {
 		}
 	case 9, 10:
 		w.wear(n, rnd)
+	case 11:
+		w.trouble(n, m, rnd)
 	default:
 		ops := make([]store.Op, 1+rnd.IntN(4))
 		for i := range ops {
@@ -181,6 +217,30 @@ func (w *World) wear(n *Node, rnd *rand.Rand) {
 	case 1:
 		n.Backup()
 	}
+}
+
+// trouble does what some worlds know beside cuts and crashes.
+func (w *World) trouble(n, m *Node, rnd *rand.Rand) {
+	if w.cfg.Slow {
+		n.Brake(time.Duration(1+rnd.IntN(3000)) * time.Millisecond)
+		w.Delay(n.index, m.index, time.Duration(1+rnd.IntN(8000))*time.Millisecond)
+	}
+	if w.cfg.Full {
+		n.Fill()
+	}
+	if w.cfg.Clone && len(w.nodes) < 2*w.cfg.Nodes {
+		n.Copy()
+	}
+	if w.cfg.Steps {
+		n.SetClock(clocks[rnd.IntN(len(clocks))])
+	}
+}
+
+// clocks are what wall clocks are set to, beside the world's time.
+var clocks = []time.Duration{
+	0, 0, time.Minute, -time.Minute, 24 * time.Hour, -24 * time.Hour,
+	time.Date(1970, 1, 1, 0, 0, 1, 0, time.UTC).Sub(epochStart),
+	time.Date(2106, 2, 8, 0, 0, 0, 0, time.UTC).Sub(epochStart),
 }
 
 func (w *World) bucket(rnd *rand.Rand) string { return w.cfg.Buckets[rnd.IntN(len(w.cfg.Buckets))] }

@@ -4,6 +4,8 @@ import (
 	"flag"
 	"fmt"
 	"runtime"
+	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -16,63 +18,113 @@ var (
 	seeds = flag.Int("seeds", defaultSeeds, "how many histories TestSeeds runs")
 	fails = flag.Int("fails", 5, "after how many failures TestSeeds ends")
 	first = flag.Uint64("first", 1, "the seed TestSeeds begins with")
+	turns = flag.Int("turns", 0, "after how many turns the histories of TestSeeds end; 0 for as many as each has")
 )
 
-// TestSeeds runs random histories. A seed that fails is named; run it alone
-// with -first SEED -seeds 1 -v to see everything that happened in it.
+// TestSeeds runs random histories. One that fails is made as short as can be and
+// named with the command that shows everything that happens in it.
 func TestSeeds(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(400)) // worlds are small and die soon
+	if *seeds == 1 && testing.Verbose() {
+		_, _ = simnet.History{Seed: *first, Turns: *turns, Trace: func(line string) { t.Log(line) }}.Run()
+	}
 	started := time.Now()
+	s := series{}
+	s.run(t)
+	took := time.Since(started).Seconds()
+	t.Logf("%d seeds from %d in %.0f s, %.0f steps/s\n%s", *seeds, *first, took, float64(s.sum.Count[simnet.Steps])/took, &s.sum)
+	if *seeds < 200 || t.Failed() {
+		return
+	}
+	for _, kind := range s.sum.Never() { // what did not happen was not tested
+		t.Errorf("%s: none", kind)
+	}
+	steps, faults, restarts := median(s.steps), median(s.faults), median(s.restarts)
+	t.Logf("median of a history: %d steps, %d faults, %d restarts; at least %d steps", steps, faults, restarts, slices.Min(s.steps))
+	if faults < 8 || restarts < 1 || slices.Min(s.steps) < 300 {
+		t.Error("the histories are too tame")
+	}
+}
+
+// A series is what histories of many seeds came to.
+type series struct {
+	mu                      sync.Mutex
+	sum                     simnet.Stats
+	steps, faults, restarts []int
+	failed                  int
+}
+
+func (s *series) run(t *testing.T) {
+	t.Helper()
 	jobs := make(chan uint64)
-	var mu sync.Mutex
-	var sum simnet.Stats
-	failed := 0
 	var workers sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
 		workers.Go(func() {
 			for seed := range jobs {
-				stats, err := runSeed(seed)
-				mu.Lock()
-				sum.Add(stats)
+				h := simnet.History{Seed: seed, Turns: *turns}
+				stats, err := run(h)
+				s.add(stats, err != nil)
 				if err != nil {
-					failed++
-					t.Errorf("seed %d: %v", seed, err)
+					h, err = shortest(h, err)
+					t.Errorf("seed %d: %v\n\tgo test ./sync/simnet -run TestSeeds -seeds 1 -first %d -turns %d -v", seed, err, seed, h.Turns)
 				}
-				mu.Unlock()
 			}
 		})
 	}
 	for i := range uint64(*seeds) {
-		mu.Lock()
-		stop := failed >= *fails
-		mu.Unlock()
-		if stop {
+		if s.failures() >= *fails {
 			break
 		}
 		jobs <- *first + i
 	}
 	close(jobs)
 	workers.Wait()
-	if *seeds == 1 && testing.Verbose() {
-		_, _ = simnet.RunSeed(*first, func(line string) { t.Log(line) })
-	}
-	took := time.Since(started).Seconds()
-	t.Logf("%d seeds from %d in %.0f s, %.0f steps/s\n%s", *seeds, *first, took, float64(sum.Count[simnet.Steps])/took, &sum)
-	if *seeds >= 200 {
-		for _, kind := range sum.Never() { // what did not happen was not tested
-			t.Errorf("%s: none", kind)
-		}
+}
+
+func (s *series) add(stats simnet.Stats, failed bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sum.Add(stats)
+	s.steps = append(s.steps, stats.Count[simnet.Steps])
+	s.faults = append(s.faults, stats.Faults())
+	s.restarts = append(s.restarts, stats.Count[simnet.Restarts])
+	if failed {
+		s.failed++
 	}
 }
 
-// runSeed turns a panic of the stage into an error that names the seed.
-func runSeed(seed uint64) (stats simnet.Stats, err error) {
+func (s *series) failures() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.failed
+}
+
+func median(list []int) int {
+	slices.Sort(list)
+	return list[len(list)/2]
+}
+
+// shortest returns the history with as few turns as it fails with, and how it
+// fails then. err is how the whole of it does.
+func shortest(h simnet.History, err error) (simnet.History, error) {
+	for n := 1; n < 90 && n != h.Turns; n++ {
+		short := simnet.History{Seed: h.Seed, Turns: n}
+		if _, err := run(short); err != nil {
+			return short, err
+		}
+	}
+	return h, err
+}
+
+// run turns a panic of the stage into an error.
+func run(h simnet.History) (stats simnet.Stats, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			buf := make([]byte, 4096)
 			err = fmt.Errorf("panic: %v\n%s", p, strings.TrimSpace(string(buf[:runtime.Stack(buf, false)])))
 		}
 	}()
-	return simnet.RunSeed(seed, nil)
+	return h.Run()
 }
 
 // TestSeedIsDeterministic runs a history twice.
@@ -80,7 +132,7 @@ func TestSeedIsDeterministic(t *testing.T) {
 	for seed := range uint64(5) {
 		var runs [2]strings.Builder
 		for i := range runs {
-			if _, err := simnet.RunSeed(seed, func(line string) { runs[i].WriteString(line + "\n") }); err != nil {
+			if _, err := (simnet.History{Seed: seed, Trace: func(line string) { runs[i].WriteString(line + "\n") }}).Run(); err != nil {
 				t.Fatalf("seed %d: %v", seed, err)
 			}
 		}

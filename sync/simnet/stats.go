@@ -33,8 +33,17 @@ const (
 	Crashes
 	LostCommits
 	Refusals // of a full disk
-	Restores // of an older disk
-	Forced   // tombstones collected whoever had not seen them
+	FullDisks
+	SlowDisks
+	SlowLinks
+	CutPages // a link is cut as a page leaves
+	ClockSteps
+	Restarts
+	Restores  // of an older disk
+	Clones    // of a disk, started under the same name
+	Fences    // of the younger of two instances
+	Evictions // a collection without a member that was away for too long
+	Forced    // tombstones collected whoever had not seen them
 
 	Pulls
 	Pages
@@ -53,13 +62,26 @@ var names = [kinds]string{
 	Steps: "steps", Writes: "writes", Messages: "messages", Bytes: "bytes", Talk: "messages that are no heartbeats",
 	Lost: "messages lost", Doubled: "messages doubled", Reordered: "messages out of order", Cuts: "links cut, one way each",
 	Unheard: "answers that nobody listens", Crashes: "crashes", LostCommits: "commits lost in them",
-	Refusals: "batches refused by a full disk", Restores: "older disks put back", Forced: "tombstones collected by force",
+	Refusals: "batches refused by a full disk", FullDisks: "disks that fill up", SlowDisks: "slow disks", SlowLinks: "slow links",
+	CutPages: "links cut as a page leaves", ClockSteps: "steps of a wall clock", Restarts: "restarts",
+	Restores: "older disks put back", Clones: "copies of a disk started", Fences: "younger doubles fenced",
+	Evictions: "collections without a member", Forced: "tombstones collected by force",
 	Pulls: "pulls", Pages: "pages", Cutoffs: "streams cut", Compared: "clocks compared by parts", Announced: "announced writes",
 	Overflows: "overflows of the gap buffer", Stable: "stable tombstones collected", Reconciles: "reconciles",
 	Reissued: "writes issued again",
 }
 
 func (k Kind) String() string { return names[k] }
+
+// Faults counts what was done to the world on purpose, beside what a lossy
+// network does to single messages.
+func (s *Stats) Faults() int {
+	n := 0
+	for _, k := range []Kind{Cuts, CutPages, Crashes, FullDisks, SlowDisks, SlowLinks, ClockSteps, Restores, Clones} {
+		n += s.Count[k]
+	}
+	return n
+}
 
 // Add adds those of another world.
 func (s *Stats) Add(other Stats) {

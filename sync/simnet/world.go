@@ -22,9 +22,18 @@ type Config struct {
 	DelayMax time.Duration // of messages; at least 200µs
 	SyncMax  time.Duration // of an fsync
 	Skew     time.Duration // wall clocks differ from the world's by up to this
-	Collect  bool          // tombstones are collected by force now and then
-	Restore  bool          // nodes get older disks back now and then
-	Tune     func(*Node)   // changes options before a node starts
+	CutPages float64       // of pages with which a link is cut
+
+	// What is done now and then.
+	Collect bool // tombstones are collected by force
+	Restore bool // nodes get older disks back
+	Clone   bool // copies of a disk are started under the same name
+	Slow    bool // disks and links become slow
+	Full    bool // disks fill up
+	Steps   bool // wall clocks are set
+	Evict   bool // members that are away for a minute do not count
+
+	Tune func(*Node) // changes options before a node starts
 }
 
 // A World holds nodes, the network between them and everything that has yet to
@@ -38,7 +47,8 @@ type World struct {
 
 	nodes []*Node
 	cut   map[[2]int]bool // from, to: nothing passes
-	quiet bool            // no more faults: messages all arrive, in order
+	slow  map[[2]int]time.Duration
+	quiet bool // no more faults: messages all arrive, in order
 	last  map[[2]int]time.Time
 
 	ledger *Ledger
@@ -55,7 +65,7 @@ var epochStart = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 func NewWorld(seed uint64, cfg Config) *World {
 	w := &World{
 		cfg: cfg, rnd: rand.New(rand.NewPCG(seed, 0x5eed)), now: epochStart,
-		cut: map[[2]int]bool{}, last: map[[2]int]time.Time{}, ledger: newLedger(),
+		cut: map[[2]int]bool{}, slow: map[[2]int]time.Duration{}, last: map[[2]int]time.Time{}, ledger: newLedger(),
 	}
 	if w.cfg.DelayMax == 0 {
 		w.cfg.DelayMax = 5 * time.Millisecond
@@ -147,16 +157,22 @@ func (w *World) Cut(from, to int) {
 // Part cuts two nodes from each other.
 func (w *World) Part(a, b int) { w.Cut(a, b); w.Cut(b, a) }
 
-// Heal ends every cut.
+// Heal ends every cut and lets the slow be fast again.
 func (w *World) Heal() {
 	clear(w.cut)
+	clear(w.slow)
+	for _, n := range w.nodes {
+		n.ease()
+	}
 	w.note("heal")
 }
 
-// Calm ends all faults for good: cuts heal, nodes start, messages arrive.
+// Calm ends all faults for good: cuts heal, copies end, nodes start, messages
+// arrive.
 func (w *World) Calm() {
 	w.Heal()
 	w.quiet = true
+	w.retireClones()
 	for _, n := range w.nodes {
 		if !n.up {
 			n.Start()
@@ -206,7 +222,7 @@ func (w *World) unheard(from int, to *Node) bool {
 // delay keeps the order of a link, as NATS keeps that of a publisher, unless
 // the message is picked for reordering.
 func (w *World) delay(link [2]int) time.Duration {
-	d := 200*time.Microsecond + time.Duration(w.rnd.Int64N(int64(w.cfg.DelayMax)))
+	d := 200*time.Microsecond + time.Duration(w.rnd.Int64N(int64(w.cfg.DelayMax))) + w.slow[link]
 	if !w.quiet && w.rnd.Float64() < w.cfg.Reorder {
 		w.Stats.Count[Reordered]++
 		return d + time.Duration(w.rnd.Int64N(int64(10*w.cfg.DelayMax)))
