@@ -144,6 +144,32 @@ func (n serviceBackend) Verify(_ context.Context, bucket string) ([]api.BucketDi
 	return list, nil
 }
 
+// Conflicts implements api.Backend.
+func (n serviceBackend) Conflicts(ctx context.Context, bucket string) iter.Seq2[api.Lost, error] {
+	return func(yield func(api.Lost, error) bool) {
+		b, err := n.Bucket(bucket)
+		if err != nil {
+			yield(api.Lost{}, apiError(err))
+			return
+		}
+		for l, err := range b.Conflicts(ctx) {
+			if !yield(api.Lost{Entry: l.Entry, At: l.At, Winner: l.Winner, Node: n.Name()}, apiError(err)) {
+				return
+			}
+		}
+	}
+}
+
+// TakeConflict implements api.Backend.
+func (n serviceBackend) TakeConflict(ctx context.Context, bucket string, dot oplog.Dot) (oplog.Stamp, error) {
+	b, err := n.Bucket(bucket)
+	if err != nil {
+		return oplog.Stamp{}, apiError(err)
+	}
+	e, err := b.TakeConflict(ctx, dot)
+	return e.Stamp, apiError(err)
+}
+
 // syncPause is how often Sync shakes hands again while something is missing.
 const syncPause = 300 * time.Millisecond
 

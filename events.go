@@ -1,13 +1,16 @@
 package replicator
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"replicator/bus"
 	"replicator/oplog"
+	"replicator/store"
 	syncer "replicator/sync"
 )
 
@@ -20,6 +23,8 @@ type event struct {
 	Bucket string    `json:"bucket,omitempty"`
 	Peer   string    `json:"peer,omitempty"`
 	Key    string    `json:"key,omitempty"`
+	Loser  string    `json:"loser,omitempty"`  // of a conflict: which write lost
+	Winner string    `json:"winner,omitempty"` // and to which
 	Text   string    `json:"text"`
 	Time   time.Time `json:"time"`
 }
@@ -44,9 +49,26 @@ func (n *Node) raiseFork(bucket string, e *oplog.Entry) {
 	})
 }
 
+// raiseConflict tells of a write of this node that lost. Silent is how many
+// were not told of since the last, for there were too many.
+func (n *Node) raiseConflict(bucket string, c *store.Conflict, silent int) {
+	text := fmt.Sprintf("a write of %s lost to one of %s; neither had seen the other", c.Loser.Stamp.Origin.Node, c.Winner.Stamp.Origin.Node)
+	if silent > 0 {
+		text += fmt.Sprintf("; %d more since the last event", silent)
+	}
+	n.publishEvent(event{
+		Kind: "conflict", Bucket: bucket, Peer: c.Winner.Stamp.Origin.Node, Key: string(c.Loser.Key),
+		Loser: c.Loser.Dot().String(), Winner: c.Winner.Dot().String(), Text: text,
+	})
+}
+
 func (n *Node) publishEvent(ev event) {
 	ev.V, ev.Type, ev.Node, ev.Time = 1, "event", n.self.Node, time.Now().UTC()
-	n.log.Warn("event", "kind", ev.Kind, "bucket", ev.Bucket, "peer", ev.Peer, "text", ev.Text)
+	level := slog.LevelWarn
+	if ev.Kind == "conflict" {
+		level = slog.LevelInfo // it is nothing to repair
+	}
+	n.log.Log(context.Background(), level, "event", "kind", ev.Kind, "bucket", ev.Bucket, "peer", ev.Peer, "text", ev.Text)
 	bucket := ev.Bucket
 	if bucket == "" {
 		bucket = bus.Fleet

@@ -23,6 +23,7 @@ type loop struct {
 	writes  chan *request
 	applies *queue[syncer.Action]
 	hub     *hub
+	meter   conflictMeter
 
 	// order is held while rows change and their changes are queued for watchers,
 	// so that watchers see them in the order in which they took effect.
@@ -406,6 +407,7 @@ func (l *loop) applied(a store.Applied, err error) {
 	for i := range a.Forks {
 		l.node.raiseFork(l.name, &a.Forks[i].Received)
 	}
+	l.conflicts(a.Conflicts)
 	for _, err := range a.Refused {
 		l.node.log.Error("live message refused", "bucket", l.name, "error", err)
 	}

@@ -53,6 +53,9 @@ func (n *Node) bucketStatus(name string, st syncer.BucketStatus, peers map[strin
 	out.Reconcile = b.Reconciling()
 	out.Hash, out.Pure = api.Hex(d.Sum), d.Ahead == 0
 	out.Pull = pullStatus(st.Pull)
+	if l, err := n.loop(name); err == nil {
+		out.Conflicts = l.meter.total.Load()
+	}
 	for _, node := range sortedKeys(peers) {
 		p := peers[node]
 		pb, ok := p.Buckets[name]

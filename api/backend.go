@@ -41,6 +41,12 @@ type Backend interface {
 	// has them pull from this node, until nothing is missing on either side.
 	// It reports by calling progress, which does not block, from one goroutine.
 	Sync(ctx context.Context, bucket string, progress func(SyncProgress)) error
+	// Conflicts yields the node's own writes that lost a conflict and are kept,
+	// the oldest first.
+	Conflicts(ctx context.Context, bucket string) iter.Seq2[Lost, error]
+	// TakeConflict writes one of them again and takes it off the list.
+	// ErrNotFound if it is not there.
+	TakeConflict(ctx context.Context, bucket string, dot oplog.Dot) (oplog.Stamp, error)
 }
 
 // A WriteOp puts a value or deletes a key.

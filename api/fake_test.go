@@ -26,6 +26,7 @@ type fake struct {
 
 	mu       sync.Mutex // guards all below
 	rows     map[string]map[string]oplog.Entry
+	lost     []api.Lost // of bucket default
 	seq      uint64
 	unready  bool
 	watchers map[chan api.WatchEvent]string
@@ -185,6 +186,36 @@ func (f *fake) Sync(ctx context.Context, bucket string, progress func(api.SyncPr
 	}
 	progress(api.SyncProgress{Bucket: bucket, Peer: "z", Keys: 5, InSync: true})
 	return nil
+}
+
+func (f *fake) Conflicts(_ context.Context, bucket string) iter.Seq2[api.Lost, error] {
+	return func(yield func(api.Lost, error) bool) {
+		f.mu.Lock()
+		list, held := slices.Clone(f.lost), f.rows[bucket] != nil
+		f.mu.Unlock()
+		if !held {
+			yield(api.Lost{}, api.ErrNoBucket)
+			return
+		}
+		for _, l := range list {
+			if !yield(l, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (f *fake) TakeConflict(_ context.Context, bucket string, dot oplog.Dot) (oplog.Stamp, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for i, l := range f.lost {
+		if l.Entry.Dot() == dot {
+			f.lost = slices.Delete(f.lost, i, i+1)
+			op := api.WriteOp{Key: l.Entry.Key, Value: l.Entry.Value, Delete: l.Entry.Tombstone}
+			return f.write(bucket, op, api.WriteOptions{}).Stamp, nil
+		}
+	}
+	return oplog.Stamp{}, api.ErrNotFound
 }
 
 // broker starts a nats-server that ends with the test.

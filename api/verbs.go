@@ -22,6 +22,9 @@ const (
 	verbSync   = "sync"
 	verbStatus = "status"
 	verbVerify = "verify"
+
+	verbConflicts = "conflicts"
+	verbTake      = "take"
 )
 
 // anyVerbs are those that any node may answer: one request, one reply.
@@ -38,6 +41,9 @@ func (s *Service) verbs() map[string]handler {
 		verbSync:   s.ready(s.sync),
 		verbStatus: s.tellStatus,
 		verbVerify: s.ready(s.verify),
+
+		verbConflicts: s.ready(s.conflicts),
+		verbTake:      s.ready(s.takeConflict),
 	}
 }
 

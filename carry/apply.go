@@ -48,7 +48,7 @@ func Page(s *store.Store, now time.Time, a syncer.ApplyPage) (store.Applied, syn
 	}
 	var token *store.Token
 	if a.Token != nil {
-		token = &store.Token{Cursor: a.Token.Cursor, Claim: a.Token.Claim}
+		token = &store.Token{Cursor: a.Token.Cursor, Claim: a.Token.Claim, Ahead: a.Token.Ahead}
 	}
 	var applied store.Applied
 	if a.Rec != nil {

@@ -71,7 +71,7 @@ func (v View) Token(bucket string) (syncer.Token, bool) {
 	}
 	// A token that cannot be read is as good as none: the pull starts over.
 	t, ok, err := b.Token()
-	token := syncer.Token{Cursor: t.Cursor, Claim: t.Claim}
+	token := syncer.Token{Cursor: t.Cursor, Claim: t.Claim, Ahead: t.Ahead}
 	if t.Rec != nil {
 		token.Gate = &syncer.Gate{GCV: t.Rec.GCV, GCTS: t.Rec.GCTS}
 	}

@@ -1,6 +1,8 @@
 package integration_test
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -73,6 +75,41 @@ func laterWins(t *testing.T, dialer string) {
 		n.want("deleted-then-put", "put by b")
 		n.wantNone("put-then-deleted")
 	}
+	conflictsAreTold(t, a, b)
+}
+
+// conflictsAreTold wants every write that lost on the list of its node, and one
+// taken back to win.
+func conflictsAreTold(t *testing.T, a, b *node) {
+	t.Helper()
+	lost := map[string]int{}
+	for line := range bytes.Lines(replicator(t, "conflicts", "--json", "--server", a.url).ok(t).stdout) {
+		var l map[string]any
+		must(t, json.Unmarshal(line, &l))
+		lost[fmt.Sprint(l["node"])]++
+		if l["key"] != "k1" {
+			continue
+		}
+		id := fmt.Sprint(l["id"])
+		of := func(verb string) result { return replicator(t, "conflicts", verb, id, "--server", b.url) }
+		if got := string(of("show").ok(t).stdout); got != "from a" {
+			t.Errorf("conflicts show %s: %q", id, got)
+		}
+		of("take").ok(t)
+		if r := of("take"); r.code != exitNotFound {
+			t.Errorf("taken twice: %v", r)
+		}
+	}
+	// b lost to a's later writes of even keys, a to b's of odd ones; each also
+	// lost one of the two that were deleted on one side.
+	if lost["a"] != 101 || lost["b"] != 101 {
+		t.Errorf("lost writes by node: %v", lost)
+	}
+	if n := a.bucket().Conflicts; n != 202 {
+		t.Errorf("a counts %d conflicts", n)
+	}
+	converged(t, soon, a, b)
+	b.want("k1", "from a")
 }
 
 // deletesAndPuts leaves a delete on one side against a put on the other, in

@@ -95,3 +95,15 @@ func TestYoungerDecidesForOne(t *testing.T) {
 		}
 	})
 }
+
+func TestParseDotReadsWhatStringWrites(t *testing.T) {
+	d := oplog.Dot{Origin: oplog.Origin{Node: "a-1", Epoch: 7}, Seq: 1<<64 - 1}
+	if got, err := oplog.ParseDot(d.String()); err != nil || got != d {
+		t.Errorf("%s reads as %s, %v", d, got, err)
+	}
+	for _, s := range []string{"", "a", "a/0000000000000007", ":1", "a/0000000000000007:", "a/0000000000000007:0", "a/0000000000000007:x", "a/7:1", "/0000000000000007:1"} {
+		if got, err := oplog.ParseDot(s); err == nil {
+			t.Errorf("%q reads as %s", s, got)
+		}
+	}
+}

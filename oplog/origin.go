@@ -66,6 +66,23 @@ type Dot struct {
 // String returns the dot as node/epoch:seq.
 func (d Dot) String() string { return fmt.Sprintf("%s:%d", d.Origin, d.Seq) }
 
+// ParseDot reads what Dot.String writes.
+func ParseDot(s string) (Dot, error) {
+	i := strings.LastIndexByte(s, ':')
+	if i < 0 {
+		return Dot{}, fmt.Errorf("write %q: want node/16 hex digits:number", clip(s))
+	}
+	origin, err := ParseOrigin(s[:i])
+	if err != nil {
+		return Dot{}, err
+	}
+	seq, err := strconv.ParseUint(s[i+1:], 10, 64)
+	if err != nil || seq == 0 {
+		return Dot{}, fmt.Errorf("write %q: want node/16 hex digits:number", clip(s))
+	}
+	return Dot{Origin: origin, Seq: seq}, nil
+}
+
 // clip keeps foreign text short enough for an error line.
 func clip(s string) string {
 	if len(s) > 80 {

@@ -32,7 +32,9 @@ type state struct {
 	parts                [oplog.HashParts]uint64
 	sum                  uint64
 	claim                oplog.Clock // of the token; nil if there is none
+	claimAhead           oplog.Clock // likewise
 	rec                  *Reconcile  // set while the token is one of a reconcile
+	lost                 []lostRef   // own writes that lost, the oldest first; never changed in place
 }
 
 func newBucket(s *Store, id uint32, name string) *Bucket {
@@ -56,6 +58,7 @@ func (b *Bucket) load() error {
 		b.loadMeta(),
 		b.loadParts(),
 		b.loadClaim(),
+		b.loadLost(),
 	)
 	if err != nil {
 		return err

@@ -23,7 +23,7 @@ const (
 	tableTombs  = 0x17
 	tableExpiry = 0x18
 	tableToken  = 0x19
-	_           = 0x1a // reserved: lost
+	tableLost   = 0x1a
 	tableStage  = 0x1b
 )
 
@@ -103,6 +103,9 @@ const (
 	tokenClaim
 	tokenGuard
 	tokenGate
+	tokenAhead
+
+	tokenParts
 )
 
 func tokenKey(bucket uint32, part byte) []byte {

@@ -13,6 +13,11 @@ type Applied struct {
 	Merged  int           // entries that were news, those that lost included
 	Future  []oplog.Entry // stored as they are, but from further in the future than the own clock follows
 	Forks   []Fork
+
+	// Conflicts are pairs of concurrent writes. Those whose loser was written
+	// here are kept: see Bucket.Lost.
+	Conflicts []Conflict
+
 	Gaps    int     // live messages left out: announced, or with seqs missing before them
 	Refused []error // live messages no correct master sends, left out; each a *MalformedError
 
@@ -70,8 +75,12 @@ func (t *tx) merge(now time.Time, e *oplog.Entry, a *Applied) (news bool, err er
 	if forked, err := t.forked(s, e, a); forked || err != nil {
 		return true, err
 	}
-	if s.cur != nil && !s.cur.Stamp.Less(e.Stamp) {
-		return true, nil
+	if s.cur != nil {
+		if !s.cur.Stamp.Less(e.Stamp) {
+			t.conflict(now, &s.cur.Entry, e, a)
+			return true, nil
+		}
+		t.conflict(now, e, &s.cur.Entry, a)
 	}
 	ambiguous := !e.Tombstone && e.Stamp.HLC <= t.gcts && absentLike(s, t.gcts)
 	t.put(s, newRow(*e))

@@ -227,7 +227,7 @@ func (b *Bucket) dropStage() (more bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	t.setToken(Token{Claim: b.state.claim, Rec: b.state.rec})
+	t.setToken(Token{Claim: b.state.claim, Ahead: b.state.claimAhead, Rec: b.state.rec})
 	_, err = t.commit()
 	return more, err
 }
@@ -447,7 +447,7 @@ func (b *Bucket) sweepSome(ahead oplog.Clock, a *Applied) (more bool, err error)
 	rec := b.state.rec.clone()
 	rec.sweeping = true
 	if more {
-		t.setToken(Token{Claim: b.state.claim, Rec: rec})
+		t.setToken(Token{Claim: b.state.claim, Ahead: b.state.claimAhead, Rec: rec})
 	} else {
 		t.raiseGate(rec.GCV, rec.GCTS)
 		if err := t.join(b.state.claim, ahead); err != nil {

@@ -13,7 +13,8 @@ import (
 type Token struct {
 	Cursor []byte
 	Claim  oplog.Clock
-	Rec    *Reconcile // set if the pull is a reconcile
+	Ahead  oplog.Clock // the donors' extras up to here came too; nil like empty
+	Rec    *Reconcile  // set if the pull is a reconcile
 }
 
 // A tokenChange is what a tx does to the token. The claim lies beside the
@@ -22,16 +23,21 @@ type tokenChange struct {
 	set        bool
 	cursor     []byte
 	claim      oplog.Clock // nil: the token goes
+	ahead      oplog.Clock
 	rec        *Reconcile
 	writeClaim bool
+	writeAhead bool
 	writeRec   bool
 }
 
 func (t *tx) setToken(tok Token) {
 	st := &t.b.state
-	c := tokenChange{set: true, cursor: bytes.Clone(tok.Cursor), claim: st.claim, rec: st.rec}
+	c := tokenChange{set: true, cursor: bytes.Clone(tok.Cursor), claim: st.claim, ahead: st.claimAhead, rec: st.rec}
 	if st.claim == nil || !st.claim.Equal(tok.Claim) {
 		c.claim, c.writeClaim = tok.Claim.Clone(), true
+	}
+	if !st.claimAhead.Equal(tok.Ahead) {
+		c.ahead, c.writeAhead = tok.Ahead.Clone(), true
 	}
 	if !st.rec.equal(tok.Rec) {
 		c.rec, c.writeRec = tok.Rec.clone(), true
@@ -52,7 +58,7 @@ func (t *tx) writeToken(batch Batch) {
 		return
 	}
 	if t.token.claim == nil {
-		for part := range byte(tokenGate + 1) {
+		for part := range byte(tokenParts) {
 			batch.Delete(tokenKey(t.b.id, part))
 		}
 		return
@@ -60,6 +66,9 @@ func (t *tx) writeToken(batch Batch) {
 	batch.Set(tokenKey(t.b.id, tokenCursor), t.token.cursor)
 	if t.token.writeClaim {
 		batch.Set(tokenKey(t.b.id, tokenClaim), t.encodeClock(t.token.claim))
+	}
+	if t.token.writeAhead {
+		batch.Set(tokenKey(t.b.id, tokenAhead), t.encodeClock(t.token.ahead))
 	}
 	if t.token.writeRec {
 		t.writeRec(batch)
@@ -78,6 +87,9 @@ func (t *tx) encodeClock(c oplog.Clock) []byte {
 func (b *Bucket) loadClaim() error {
 	var err error
 	if b.state.claim, err = b.readClock(tokenKey(b.id, tokenClaim)); err != nil || b.state.claim == nil {
+		return err
+	}
+	if b.state.claimAhead, err = b.readClock(tokenKey(b.id, tokenAhead)); err != nil {
 		return err
 	}
 	b.state.rec, err = b.loadRec()
@@ -118,5 +130,5 @@ func (b *Bucket) Token() (Token, bool, error) {
 	if err != nil {
 		return Token{}, false, err
 	}
-	return Token{Cursor: cursor, Claim: b.state.claim.Clone(), Rec: b.state.rec.clone()}, true, nil
+	return Token{Cursor: cursor, Claim: b.state.claim.Clone(), Ahead: b.state.claimAhead.Clone(), Rec: b.state.rec.clone()}, true, nil
 }

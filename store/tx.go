@@ -32,6 +32,7 @@ type tx struct {
 	stage        map[string]*verdict // nil: the verdict on that key goes
 	own          oplog.Origin        // the own origin, if it was used
 	saveSelf     bool
+	lost         []Lost // own writes that lost in this batch
 	saveOrigins  []originNo
 	dirty        bool // something changed that is worth a batch
 }
@@ -198,6 +199,7 @@ func (t *tx) commit() ([]Change, error) {
 	batch.Set(bucketKey(tableMeta, t.b.id, 0), next.encodeMeta())
 	t.writeToken(batch)
 	t.writeStage(batch)
+	next.lost = t.writeLost(batch)
 	t.writeNames(batch)
 	if err := t.b.s.commit(batch); err != nil {
 		return nil, err
@@ -303,6 +305,7 @@ func (t *tx) remember(next state, parts map[int]uint64) {
 	b := t.b
 	st := &b.state
 	st.hlc, st.gcts, st.keys, st.rows, st.sum = next.hlc, next.gcts, next.keys, next.rows, next.sum
+	st.lost = next.lost
 	st.gcv.Join(t.gcv)
 	for n, sum := range parts {
 		st.parts[n] = sum
@@ -320,7 +323,7 @@ func (t *tx) remember(next state, parts map[int]uint64) {
 		}
 	}
 	if t.token.set {
-		st.claim, st.rec = t.token.claim, t.token.rec
+		st.claim, st.claimAhead, st.rec = t.token.claim, t.token.ahead, t.token.rec
 	}
 	b.s.origins.markSaved(t.saveOrigins)
 	if t.saveSelf {

@@ -119,7 +119,8 @@ type (
 type Token struct {
 	Cursor []byte
 	Claim  oplog.Clock
-	Gate   *Gate // set if the pull is a reconcile
+	Ahead  oplog.Clock // likewise the donors' extras, which nothing promises
+	Gate   *Gate       // set if the pull is a reconcile
 }
 
 // A Gate is up to where tombstones were collected: what the puller of a

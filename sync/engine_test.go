@@ -530,18 +530,25 @@ func TestEmptyPageEndsThePull(t *testing.T) {
 	}
 }
 
-// TestResumedPullLeavesExtrasOut: those up to its cursor were never sent.
-func TestResumedPullLeavesExtrasOut(t *testing.T) {
-	for _, resumed := range []bool{false, true} {
+// TestResumedPullTakesExtrasThatCame from each of its donors: those that only
+// the last one had may lie before its cursor.
+func TestResumedPullTakesExtrasThatCame(t *testing.T) {
+	other := oplog.Origin{Node: "c", Epoch: 8}
+	for _, tt := range []struct {
+		token *syncer.Token
+		want  oplog.Clock
+	}{
+		{nil, oplog.Clock{origin: 5, other: 3}},
+		{&syncer.Token{Cursor: []byte("m"), Claim: oplog.Clock{}}, oplog.Clock{}},
+		{&syncer.Token{Cursor: []byte("m"), Claim: oplog.Clock{}, Ahead: oplog.Clock{origin: 4, other: 9}}, oplog.Clock{origin: 4, other: 3}},
+	} {
 		b := newBench(t)
-		if resumed {
-			b.store.token = &syncer.Token{Cursor: []byte("m"), Claim: oplog.Clock{}}
-		}
+		b.store.token = tt.token
 		s := b.pulls()
-		b.hear("", &oplog.Begin{Session: s, KeyOrder: true, Clock: oplog.Clock{}, Ahead: oplog.Clock{origin: 5}})
+		b.hear("", &oplog.Begin{Session: s, KeyOrder: true, Clock: oplog.Clock{}, Ahead: oplog.Clock{origin: 5, other: 3}})
 		e, ok := find[syncer.EndPull](b.hear("", &oplog.End{Session: s}))
-		if !ok || len(e.Ahead) > 0 == resumed {
-			t.Errorf("resumed %v: takes over %v", resumed, e.Ahead)
+		if !ok || !e.Ahead.Equal(tt.want) {
+			t.Errorf("after %+v: takes over %v, want %v", tt.token, e.Ahead, tt.want)
 		}
 	}
 }

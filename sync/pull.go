@@ -140,9 +140,8 @@ func (e *Engine) hearBegin(m *oplog.Begin) {
 	p.began, p.keyOrder, p.rows = true, m.KeyOrder, m.Rows
 	p.claim, p.ahead = m.Clock, m.Ahead
 	if p.token != nil {
-		// Rows that the donor leaves out are covered here already. Its extras up
-		// to the cursor do not come: the pull that follows brings them.
-		p.claim, p.ahead = p.token.Claim.Meet(m.Clock), nil
+		// Rows that the donor leaves out are covered here already.
+		p.claim, p.ahead = p.token.Claim.Meet(m.Clock), p.token.Ahead.Meet(m.Ahead)
 	}
 	if p.reconcile {
 		e.beginReconcile(p, m)
@@ -219,7 +218,7 @@ func (e *Engine) applyPage(p *pull, entries []oplog.Entry, cursor []byte) {
 		if n := len(entries); n > 0 {
 			cursor = entries[n-1].Key
 		}
-		a.Token = &Token{Cursor: cursor, Claim: p.claim, Gate: p.gate}
+		a.Token = &Token{Cursor: cursor, Claim: p.claim, Ahead: p.ahead, Gate: p.gate}
 	}
 	if p.rec != nil {
 		rec := *p.rec

@@ -12,21 +12,22 @@ const description = `A master-master key-value store over NATS: every node keeps
 type cli struct {
 	globals
 
-	Serve   serveCmd   `cmd:"" help:"Run a node."`
-	Put     putCmd     `cmd:"" help:"Write a value."`
-	Get     getCmd     `cmd:"" help:"Print a value: its bytes alone."`
-	Del     delCmd     `cmd:"" help:"Delete a key."`
-	Ls      lsCmd      `cmd:"" help:"List keys."`
-	Watch   watchCmd   `cmd:"" help:"Print changes as they happen."`
-	Status  statusCmd  `cmd:"" help:"Tell how a node stands."`
-	Import  importCmd  `cmd:"" help:"Write many values from lines of JSON."`
-	Export  exportCmd  `cmd:"" help:"Print all keys and values as lines of JSON."`
-	Sync    syncCmd    `cmd:"" help:"Pull and push until in sync."`
-	Wait    waitCmd    `cmd:"" help:"Wait until nodes are in sync."`
-	Verify  verifyCmd  `cmd:"" help:"Ask every node whether all copies are the same."`
-	Rename  renameCmd  `cmd:"" help:"Give a stopped node another name."`
-	Decode  decodeCmd  `cmd:"" help:"Print a message of the wire, read from standard input."`
-	Version versionCmd `cmd:"" help:"Print the version."`
+	Serve     serveCmd     `cmd:"" help:"Run a node."`
+	Put       putCmd       `cmd:"" help:"Write a value."`
+	Get       getCmd       `cmd:"" help:"Print a value: its bytes alone."`
+	Del       delCmd       `cmd:"" help:"Delete a key."`
+	Ls        lsCmd        `cmd:"" help:"List keys."`
+	Watch     watchCmd     `cmd:"" help:"Print changes as they happen."`
+	Status    statusCmd    `cmd:"" help:"Tell how a node stands."`
+	Import    importCmd    `cmd:"" help:"Write many values from lines of JSON."`
+	Export    exportCmd    `cmd:"" help:"Print all keys and values as lines of JSON."`
+	Sync      syncCmd      `cmd:"" help:"Pull and push until in sync."`
+	Wait      waitCmd      `cmd:"" help:"Wait until nodes are in sync."`
+	Verify    verifyCmd    `cmd:"" help:"Ask every node whether all copies are the same."`
+	Conflicts conflictsCmd `cmd:"" help:"Show writes that lost to others, and take them back."`
+	Rename    renameCmd    `cmd:"" help:"Give a stopped node another name."`
+	Decode    decodeCmd    `cmd:"" help:"Print a message of the wire, read from standard input."`
+	Version   versionCmd   `cmd:"" help:"Print the version."`
 }
 
 // globals are the flags of every command.

@@ -103,7 +103,7 @@ func TestEveryCommandHasAnExample(t *testing.T) {
 			leaves = append(leaves, child)
 		}
 	}
-	if len(leaves) != 15 {
+	if len(leaves) != 16 {
 		t.Errorf("%d commands", len(leaves))
 	}
 	for _, leaf := range leaves {

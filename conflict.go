@@ -1,0 +1,105 @@
+package replicator
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"sync/atomic"
+	"time"
+
+	"replicator/oplog"
+	"replicator/store"
+)
+
+// A Lost is a write of this node that lost against another whose writer had not
+// seen it: last writer wins, and nobody reads it any more.
+type Lost = store.Lost
+
+// Conflicts yields the writes of this node that lost a conflict, the oldest
+// first: at most 1,000 of the last seven days, and 64 MiB of them. Each is kept
+// by the node that wrote it, and by no other. After an error nothing follows.
+//
+// A conflict is told exactly by what the winner replaced. One is missed only if
+// the winner was itself overwritten before it got here.
+func (b *Bucket) Conflicts(ctx context.Context) iter.Seq2[Lost, error] {
+	return func(yield func(Lost, error) bool) {
+		if err := b.node.alive(); err != nil {
+			yield(Lost{}, err)
+			return
+		}
+		for l, err := range b.loop.bucket.Lost() {
+			if err == nil {
+				err = ctx.Err()
+			}
+			if err != nil {
+				yield(Lost{}, err)
+				return
+			}
+			if !yield(l, nil) {
+				return
+			}
+		}
+	}
+}
+
+// TakeConflict makes the write that lost the newest one of its key again, or
+// deletes the key if it was a delete, and takes it off the list. ErrNotFound if
+// it is not on the list. It returns as Put does.
+func (b *Bucket) TakeConflict(ctx context.Context, dot oplog.Dot) (Entry, error) {
+	for l, err := range b.Conflicts(ctx) {
+		if err != nil {
+			return Entry{}, err
+		}
+		if l.Entry.Dot() != dot {
+			continue
+		}
+		e, err := b.one(ctx, store.Op{Key: l.Entry.Key, Value: l.Entry.Value, Delete: l.Entry.Tombstone, Expiry: l.Entry.Expiry})
+		if err != nil {
+			return Entry{}, err
+		}
+		_, err = b.loop.bucket.DropLost(dot)
+		return e, err
+	}
+	return Entry{}, fmt.Errorf("%w: no lost write %s on node %s", ErrNotFound, dot, b.node.self.Node)
+}
+
+// conflictEvents is how many conflicts of a bucket are told of in a second. The
+// list of lost writes has them all.
+const conflictEvents = 10
+
+// A conflictMeter counts conflicts and says of which to tell.
+type conflictMeter struct {
+	total  atomic.Uint64 // since the start, whoever lost
+	second int64         // only in the merge loop
+	told   int
+	silent int
+}
+
+// tell reports whether to tell of one more conflict at now, and how many were
+// passed over in silence since the last.
+func (m *conflictMeter) tell(now time.Time) (yes bool, silent int) {
+	if s := now.Unix(); s != m.second {
+		m.second, m.told = s, 0
+	}
+	if m.told == conflictEvents {
+		m.silent++
+		return false, 0
+	}
+	m.told++
+	silent, m.silent = m.silent, 0
+	return true, silent
+}
+
+// conflicts counts what a merge found and tells of the writes of this node that
+// lost: their winners' nodes, and all others, know the same.
+func (l *loop) conflicts(list []store.Conflict) {
+	l.meter.total.Add(uint64(len(list)))
+	for i := range list {
+		if list[i].Loser.Stamp.Origin.Node != l.node.self.Node {
+			continue
+		}
+		if yes, silent := l.meter.tell(time.Now()); yes {
+			l.node.raiseConflict(l.name, &list[i], silent)
+		}
+	}
+}

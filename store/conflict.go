@@ -1,0 +1,194 @@
+package store
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"iter"
+	"time"
+
+	"replicator/oplog"
+)
+
+// What is kept of own writes that lost: rule P1. The oldest go first.
+const (
+	maxLost      = 1000
+	maxLostBytes = 64 << 20
+	maxLostAge   = 7 * 24 * time.Hour
+)
+
+// A Conflict is two writes of one key whose writers had not seen each other's.
+// The loser is gone from the rows of every node.
+type Conflict struct {
+	Winner, Loser oplog.Entry
+}
+
+// A Lost is an own write that lost a conflict, as it is kept for people to look
+// at.
+type Lost struct {
+	At     time.Time // when this node learned of the winner
+	Entry  oplog.Entry
+	Winner oplog.Stamp
+}
+
+// conflict notes that winner beat loser, if that was a conflict. A writer's row
+// never goes back, so a writer that had seen the loser, or something that beats
+// it, replaced a row at least as late: rule P1.
+func (t *tx) conflict(now time.Time, winner, loser *oplog.Entry, a *Applied) {
+	switch {
+	case winner.Stamp == loser.Stamp, !winner.Prev.Less(loser.Stamp):
+		return
+	case loser.Tombstone && loser.Stamp.HLC <= t.gcts:
+		return // perhaps one that others have collected
+	case loser.Tombstone == winner.Tombstone && loser.Expiry == winner.Expiry && bytes.Equal(loser.Value, winner.Value):
+		return // nobody loses anything
+	}
+	a.Conflicts = append(a.Conflicts, Conflict{Winner: *winner, Loser: *loser})
+	if loser.Stamp.Origin.Node == t.b.s.node {
+		t.lost = append(t.lost, Lost{At: now, Entry: *loser, Winner: winner.Stamp})
+	}
+}
+
+// A lostRef is the key of a kept write in the table, and its size.
+type lostRef struct {
+	key  string
+	size int
+}
+
+func (r lostRef) at() time.Time {
+	return time.UnixMilli(int64(binary.BigEndian.Uint64([]byte(r.key[prefixLen:]))))
+}
+
+func (b *Bucket) lostKey(at time.Time, n originNo, seq oplog.Seq) []byte {
+	k := binary.BigEndian.AppendUint64(bucketKey(tableLost, b.id, 20), uint64(at.UnixMilli()))
+	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint32(k, n), seq)
+}
+
+const lostV1 = 1
+
+// writeLost adds own writes that lost and takes the oldest away. It returns the
+// references as they are once the batch is committed.
+func (t *tx) writeLost(batch Batch) []lostRef {
+	refs := t.b.state.lost
+	if len(t.lost) == 0 {
+		return refs
+	}
+	refs = append([]lostRef(nil), refs...)
+	size := 0
+	for _, r := range refs {
+		size += r.size
+	}
+	for i := range t.lost {
+		l := &t.lost[i]
+		key := t.b.lostKey(l.At, t.number(l.Entry.Stamp.Origin), l.Entry.Stamp.Seq)
+		value := appendStamp([]byte{lostV1}, &l.Winner, t.number)
+		value = append(binary.AppendUvarint(value, uint64(len(l.Entry.Key))), l.Entry.Key...)
+		value = appendRow(value, newRow(l.Entry), t.number)
+		batch.Set(key, value)
+		refs = append(refs, lostRef{string(key), len(value)})
+		size += len(value)
+	}
+	now := t.lost[len(t.lost)-1].At
+	for len(refs) > 1 && (len(refs) > maxLost || size > maxLostBytes || now.Sub(refs[0].at()) > maxLostAge) {
+		batch.Delete([]byte(refs[0].key))
+		size -= refs[0].size
+		refs = refs[1:]
+	}
+	return refs
+}
+
+func (b *Bucket) loadLost() error {
+	lower, upper := bucketRange(tableLost, b.id)
+	return b.named(walk(b.s.kv, lower, upper, func(key, value []byte) error {
+		if _, err := b.decodeLost(key, value); err != nil {
+			return err
+		}
+		b.state.lost = append(b.state.lost, lostRef{string(key), len(value)})
+		return nil
+	}))
+}
+
+func (b *Bucket) decodeLost(key, value []byte) (Lost, error) {
+	if len(key) != prefixLen+20 {
+		return Lost{}, errors.New("lost write with a key of a wrong size")
+	}
+	l := Lost{At: lostRef{key: string(key)}.at()}
+	d := rowDecoder{b: value, origin: b.s.origins.origin}
+	if d.byte() != lostV1 {
+		d.fail(errRowVersion)
+	}
+	d.stamp(&l.Winner)
+	n := d.uvarint(1, oplog.MaxKey)
+	if d.err == nil && uint64(len(d.b)) < n {
+		d.fail(errRowShort)
+	}
+	if d.err != nil {
+		return Lost{}, d.err
+	}
+	r, err := decodeRow(d.b[n:], b.s.origins.origin)
+	if err != nil {
+		return Lost{}, err
+	}
+	l.Entry = r.Entry
+	l.Entry.Key = d.b[:n]
+	return l, nil
+}
+
+// Lost yields the own writes that lost a conflict, as far as they are kept: at
+// most 1,000 of a bucket, 64 MiB of them, for seven days. The oldest come first.
+// What is yielded belongs to the caller.
+func (b *Bucket) Lost() iter.Seq2[Lost, error] {
+	return func(yield func(Lost, error) bool) {
+		b.mu.Lock()
+		refs := b.state.lost
+		b.mu.Unlock()
+		for _, ref := range refs {
+			value, ok, err := b.s.kv.Get([]byte(ref.key))
+			if err != nil {
+				yield(Lost{}, err)
+				return
+			}
+			if !ok {
+				continue // dropped meanwhile
+			}
+			l, err := b.decodeLost([]byte(ref.key), value)
+			if err != nil {
+				yield(Lost{}, &CorruptError{Bucket: b.name, Key: []byte(ref.key), Reason: err.Error()})
+				return
+			}
+			if !yield(l, nil) {
+				return
+			}
+		}
+	}
+}
+
+// DropLost forgets the kept write that has the dot. It reports whether there
+// was one. It does not sync.
+func (b *Bucket) DropLost(dot oplog.Dot) (bool, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.s.writable(); err != nil {
+		return false, err
+	}
+	n, ok := b.s.origins.known(dot.Origin)
+	if !ok {
+		return false, nil
+	}
+	tail := string(binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint32(nil, n), dot.Seq))
+	for i, ref := range b.state.lost {
+		if ref.key[prefixLen+8:] != tail {
+			continue
+		}
+		batch := b.s.kv.NewBatch()
+		batch.Delete([]byte(ref.key))
+		if err := b.s.commit(batch); err != nil {
+			return false, fmt.Errorf("forget the lost write %s: %w", dot, err)
+		}
+		b.state.lost = append(append([]lostRef(nil), b.state.lost[:i]...), b.state.lost[i+1:]...)
+		b.s.commits.Add(1)
+		return true, nil
+	}
+	return false, nil
+}
