@@ -24,7 +24,7 @@ func (n *Node) Collect(bucket string) {
 }
 
 // Backup keeps a copy of the node's disk for Restore.
-func (n *Node) Backup() { n.backup = n.disk.Clone() }
+func (n *Node) Backup() { n.backup = n.disk.image() }
 
 // Restore ends the node as a power cut does and gives it back the disk of the
 // last Backup.
@@ -33,8 +33,8 @@ func (n *Node) Restore() {
 		return
 	}
 	n.Crash()
-	n.disk = n.backup.Clone()
-	n.disk.Crash(0)
+	n.disk.end()
+	n.disk = n.backup.image()
 	n.w.Stats.Count[Restores]++
 	n.w.ledger.forget(n)
 	n.w.note("%s gets an older disk back", n.name)
@@ -87,8 +87,8 @@ func (n *Node) Copy() {
 	w := n.w
 	c := newNode(w, len(w.nodes))
 	c.name, c.codec, c.Options, c.clone = n.name, n.codec, n.Options, true
-	c.disk, c.life = n.disk.Clone(), 1
-	c.disk.Crash(0)
+	c.disk.end()
+	c.disk, c.life = n.disk.image(), 1
 	w.nodes = append(w.nodes, c)
 	w.Stats.Count[Clones]++
 	w.note("%s is copied", n.name)
@@ -108,6 +108,7 @@ func (w *World) retireClones() {
 		}
 	}
 	for _, n := range gone {
+		n.disk.end()
 		w.ledger.forget(n)
 	}
 	w.nodes = kept

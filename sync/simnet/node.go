@@ -23,8 +23,8 @@ type Node struct {
 	codec   oplog.Codec
 	Options syncer.Options
 
-	disk   *store.Map
-	backup *store.Map // of Backup
+	disk   medium
+	backup medium // of Backup
 	up     bool
 	life   int // counts starts: appointments of an earlier life are void
 
@@ -52,7 +52,7 @@ type group struct {
 }
 
 func newNode(w *World, i int) *Node {
-	n := &Node{w: w, index: i, name: string(rune('a' + i)), disk: store.NewMap(), codec: oplog.Msgpack}
+	n := &Node{w: w, index: i, name: string(rune('a' + i)), disk: w.newDisk(), codec: oplog.Msgpack}
 	if w.rnd.IntN(5) == 0 {
 		n.codec = oplog.JSON
 	}
@@ -95,7 +95,7 @@ func (n *Node) Start() {
 		return
 	}
 	nonce := n.w.nonce()
-	st, err := store.Open(n.disk, n.wall(), store.Options{
+	st, err := store.Open(n.disk.open(), n.wall(), store.Options{
 		Node: n.name, Nonce: nonce, Epoch: func() uint64 { return n.w.rnd.Uint64() | 1 },
 	})
 	if err != nil {
@@ -154,19 +154,14 @@ func (n *Node) Crash() {
 	if !n.up {
 		return
 	}
-	unsynced := n.disk.UnsyncedCommits()
-	keep := 0
-	if unsynced > 0 {
-		keep = n.w.rnd.IntN(unsynced + 1)
-	}
-	n.disk.Crash(keep)
+	unsynced, lost := n.disk.crash(n.w.rnd)
 	n.up, n.store, n.engine, n.donor = false, nil, nil, nil
 	n.away = n.w.now
 	n.ease()
 	n.life++
 	n.w.Stats.Count[Crashes]++
-	n.w.Stats.Count[LostCommits] += unsynced - keep
-	n.w.note("%s crashes, loses %d of %d unsynced commits", n.name, unsynced-keep, unsynced)
+	n.w.Stats.Count[LostCommits] += lost
+	n.w.note("%s crashes, loses %d of %d unsynced commits", n.name, lost, unsynced)
 }
 
 // later makes do happen unless the node's life has ended by then.

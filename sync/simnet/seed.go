@@ -13,16 +13,20 @@ import (
 
 // A History is a random course of a random world.
 type History struct {
-	Seed  uint64
-	Turns int          // ends it after so many; 0 for as many as the seed says
-	Trace func(string) // is given each thing that happens, if not nil
+	Seed   uint64
+	Turns  int          // ends it after so many; 0 for as many as the seed says
+	Pebble bool         // stores lie on the real Pebble, on files in memory
+	Trace  func(string) // is given each thing that happens, if not nil
 }
 
 // Run runs the history and checks it throughout: Cover and equal rows at every
 // turn, and everything equal once the faults have ended.
 func (h History) Run() (Stats, error) {
 	rnd := rand.New(rand.NewPCG(h.Seed, 0xfa17))
-	w := NewWorld(h.Seed, randomConfig(rnd))
+	cfg := randomConfig(rnd)
+	cfg.Pebble = h.Pebble
+	w := NewWorld(h.Seed, cfg)
+	defer w.End()
 	w.Trace = h.Trace
 	for _, n := range w.nodes {
 		if rnd.IntN(5) > 0 {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"replicator/oplog"
+	"replicator/store"
 )
 
 // A Config says how a world treats its nodes. The zero value is a world without
@@ -22,6 +23,7 @@ type Config struct {
 	DelayMax time.Duration // of messages; at least 200µs
 	SyncMax  time.Duration // of an fsync
 	Skew     time.Duration // wall clocks differ from the world's by up to this
+	Pebble   bool          // stores lie on the real Pebble, not on maps
 	CutPages float64       // of pages with which a link is cut
 
 	// What is done now and then.
@@ -77,6 +79,23 @@ func NewWorld(seed uint64, cfg Config) *World {
 		w.nodes = append(w.nodes, newNode(w, i))
 	}
 	return w
+}
+
+func (w *World) newDisk() medium {
+	if w.cfg.Pebble {
+		return newFiles()
+	}
+	return memory{store.NewMap()}
+}
+
+// End frees what the world holds. It must not be used any more.
+func (w *World) End() {
+	for _, n := range w.nodes {
+		n.disk.end()
+		if n.backup != nil {
+			n.backup.end()
+		}
+	}
 }
 
 // Node returns the i-th node.

@@ -122,7 +122,7 @@ var mutants = []mutant{
 		{"sync/pull.go", "whole := p.began && p.end == nil && m.Pages == p.pages && m.Entries == p.entries", "whole := p.began && p.end == nil"},
 	}},
 	{"R2-newest", "a resumed pull claims the last snapshot's clock", []edit{{
-		"sync/pull.go", "p.claim, p.ahead = p.token.Claim.Meet(m.Clock), nil", "p.ahead = nil",
+		"sync/pull.go", "p.claim, p.ahead = p.token.Claim.Meet(m.Clock), p.token.Ahead.Meet(m.Ahead)", "p.ahead = p.token.Ahead.Meet(m.Ahead)",
 	}}},
 	{"S9-log", "a pull in log order is resumed", []edit{
 		{"sync/serve.go", "s.keyOrder = s.request.Resume || s.request.Reconcile || ", "s.keyOrder = s.request.Reconcile || "},
