@@ -1,7 +1,9 @@
 package integration_test
 
 import (
+	"fmt"
 	"net"
+	"net/url"
 	"strconv"
 	"strings"
 	"testing"
@@ -32,6 +34,27 @@ func startBroker(tb testing.TB) *broker {
 	b.start()
 	tb.Cleanup(b.stop)
 	return b
+}
+
+// startCluster starts servers that are routed to each other.
+func startCluster(tb testing.TB, n int) []*broker {
+	tb.Helper()
+	list := make([]*broker, n)
+	var routes []*url.URL
+	for i := range list {
+		port := freePort(tb)
+		list[i] = &broker{tb: tb, opts: server.Options{
+			ServerName: fmt.Sprint("server-", i), Host: "127.0.0.1", Port: freePort(tb), NoLog: true, NoSigs: true,
+			Cluster: server.ClusterOpts{Name: "chaos", Host: "127.0.0.1", Port: port, NoAdvertise: true},
+		}}
+		routes = append(routes, &url.URL{Scheme: "nats", Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(port))})
+	}
+	for _, b := range list {
+		b.opts.Routes = routes
+		b.start()
+		tb.Cleanup(b.stop)
+	}
+	return list
 }
 
 func (b *broker) start() {
