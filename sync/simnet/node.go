@@ -41,8 +41,11 @@ type Node struct {
 	slow     time.Duration // what the disk takes longer for anything
 	full     bool
 	away     time.Time // since when the node is down
-	events   []syncer.Raise
-	problem  error // the first broken promise that only an onlooker sees
+
+	witnesses map[string]*witness // by bucket, of this life
+	marks     map[string]mark     // by bucket
+	events    []syncer.Raise
+	problem   error // the first broken promise that only an onlooker sees
 }
 
 // A group is a commit group whose live message leaves once it is on disk.
@@ -52,8 +55,8 @@ type group struct {
 }
 
 func newNode(w *World, i int) *Node {
-	n := &Node{w: w, index: i, name: string(rune('a' + i)), disk: w.newDisk(), codec: oplog.Msgpack}
-	if w.rnd.IntN(5) == 0 {
+	n := &Node{w: w, index: i, name: string(rune('a' + i)), disk: w.newDisk(), codec: oplog.Msgpack, marks: map[string]mark{}}
+	if w.rnd.IntN(10) == 0 {
 		n.codec = oplog.JSON
 	}
 	if w.cfg.Codec != "" {
@@ -61,6 +64,7 @@ func newNode(w *World, i int) *Node {
 	}
 	if w.cfg.Skew > 0 {
 		n.skew = time.Duration(w.rnd.Int64N(int64(2*w.cfg.Skew))) - w.cfg.Skew
+		w.Stats.Count[SkewedClocks]++
 	}
 	if w.cfg.Tune != nil {
 		w.cfg.Tune(n)
@@ -112,10 +116,15 @@ func (n *Node) Start() {
 	n.up, n.store, n.donor = true, st, carry.NewDonor(st)
 	if n.life++; n.life > 1 {
 		n.w.Stats.Count[Restarts]++
+		n.countReturn()
 	}
 	n.started = n.skew
 	n.fenced, n.dirty, n.syncing = false, false, false
 	n.waiting, n.applies, n.events = map[string][]group{}, map[string][]syncer.Action{}, nil
+	n.witnesses = map[string]*witness{}
+	for _, b := range n.w.cfg.Buckets {
+		n.witness(b)
+	}
 	self := oplog.Instance{
 		Node: n.name, Nonce: nonce, Prev: st.PrevNonce(), Started: n.w.now.UnixMilli(), Version: "sim",
 	}
@@ -154,6 +163,7 @@ func (n *Node) Crash() {
 	if !n.up {
 		return
 	}
+	n.settleMarks()
 	unsynced, lost := n.disk.crash(n.w.rnd)
 	n.up, n.store, n.engine, n.donor = false, nil, nil, nil
 	n.away = n.w.now
@@ -197,6 +207,7 @@ func (n *Node) Write(bucket string, ops ...store.Op) {
 		n.w.ledger.issue(bucket, e)
 		n.w.note("%s writes %s/%q tombstone=%v %s", n.name, bucket, e.Key, e.Tombstone, e.Stamp)
 	}
+	n.changed(bucket, written.Changes, byLive)
 	n.waiting[bucket] = append(n.waiting[bucket], group{bucket, written})
 	n.fsync()
 }
@@ -216,33 +227,47 @@ func (n *Node) publish(g group) {
 	if m.Announced() {
 		n.w.Stats.Count[Announced]++
 	}
-	body := n.encode(m)
+	p := n.encode(m)
 	for _, to := range n.w.nodes {
-		n.send(to, body, syncer.Heard{From: n.name, Bucket: g.bucket})
+		n.send(to, p, syncer.Heard{From: n.name, Bucket: g.bucket})
 	}
 }
 
-func (n *Node) encode(m oplog.Message) []byte {
+// A parcel is a body on its way, to one node or to all.
+type parcel struct {
+	body    []byte
+	message oplog.Message // once somebody has opened it
+}
+
+func (n *Node) encode(m oplog.Message) *parcel {
 	n.onDisk(m)
 	body, err := oplog.Encode(n.codec, m)
 	if err != nil {
 		panic(fmt.Sprintf("simnet: encode: %v", err))
 	}
-	return body
+	return &parcel{body: body}
 }
 
-// send carries a body to a node, which decodes it as it would from NATS.
-func (n *Node) send(to *Node, body []byte, h syncer.Heard) {
-	n.w.carry(n.index, to.index, body, func(body []byte) {
-		if !to.up {
-			return
-		}
-		m, err := oplog.Decode(body)
+// open decodes the body as a node would that had it from NATS. Nodes only read
+// messages, so those that get the same one share what was decoded.
+func (p *parcel) open() oplog.Message {
+	if p.message == nil {
+		m, err := oplog.Decode(p.body)
 		if err != nil {
 			panic(fmt.Sprintf("simnet: decode: %v", err))
 		}
-		h.Message, h.Size = m, len(body)
-		to.step(h)
+		p.message = m
+	}
+	return p.message
+}
+
+// send carries a parcel to a node.
+func (n *Node) send(to *Node, p *parcel, h syncer.Heard) {
+	n.w.carry(n.index, to.index, len(p.body), func() {
+		if to.up {
+			h.Message, h.Size = p.open(), len(p.body)
+			to.step(h)
+		}
 	})
 }
 
@@ -270,9 +295,9 @@ func (n *Node) count(m oplog.Message) {
 func (n *Node) act(a syncer.Action) {
 	switch a := a.(type) {
 	case syncer.Beat:
-		body := n.encode(a.Message)
+		p := n.encode(a.Message)
 		for _, to := range n.w.nodes {
-			n.send(to, body, syncer.Heard{From: n.name, Bucket: "_fleet"})
+			n.send(to, p, syncer.Heard{From: n.name, Bucket: "_fleet"})
 		}
 	case syncer.Send:
 		n.w.Stats.Count[Talk]++
@@ -290,9 +315,9 @@ func (n *Node) act(a syncer.Action) {
 		name, _, _ := strings.Cut(a.Reply, ".")
 		n.w.note("%s -> %s answer %s", n.name, name, describe(a.Message))
 		n.count(a.Message)
-		body := n.encode(a.Message)
+		p := n.encode(a.Message)
 		for _, to := range n.w.named(name) {
-			n.send(to, body, syncer.Heard{})
+			n.send(to, p, syncer.Heard{})
 			n.w.maybeCutPage(n.index, to.index, a.Message)
 		}
 	case syncer.WakeAt:
