@@ -25,6 +25,7 @@ type Node struct {
 
 	disk   medium
 	backup medium // of Backup
+	ticket store.Ticket
 	up     bool
 	life   int // counts starts: appointments of an earlier life are void
 
@@ -100,8 +101,9 @@ func (n *Node) Start() {
 	}
 	nonce := n.w.nonce()
 	st, err := store.Open(n.disk.open(), n.wall(), store.Options{
-		Node: n.name, Nonce: nonce, Epoch: func() uint64 { return n.w.rnd.Uint64() | 1 },
+		Node: n.name, Nonce: nonce, Epoch: func() uint64 { return n.w.rnd.Uint64() | 1 }, Ticket: n.ticket,
 	})
+	n.ticket = store.Ticket{}
 	if err != nil {
 		panic(fmt.Sprintf("simnet: open %s: %v", n.name, err))
 	}
@@ -127,6 +129,7 @@ func (n *Node) Start() {
 	}
 	self := oplog.Instance{
 		Node: n.name, Nonce: nonce, Prev: st.PrevNonce(), Started: n.w.now.UnixMilli(), Version: "sim",
+		Starts: st.Starts(),
 	}
 	o := n.Options
 	if o.Members, err = carry.Members(st); err != nil {
@@ -165,13 +168,44 @@ func (n *Node) Crash() {
 	}
 	n.settleMarks()
 	unsynced, lost := n.disk.crash(n.w.rnd)
+	n.end()
+	n.w.Stats.Count[Crashes]++
+	n.w.Stats.Count[LostCommits] += lost
+	n.w.note("%s crashes, loses %d of %d unsynced commits", n.name, lost, unsynced)
+}
+
+// Stop ends the node as an operator does: what waits for the disk is synced and
+// published, the store is closed, and a ticket lies in the machine's memory.
+func (n *Node) Stop() {
+	if !n.up || n.full {
+		return
+	}
+	n.report(n.store.Sync())
+	for _, bucket := range n.w.cfg.Buckets {
+		for _, g := range n.waiting[bucket] {
+			n.publish(g)
+		}
+	}
+	n.step(syncer.Stopping{})
+	n.report(n.donor.CloseAll())
+	n.settleMarks()
+	var err error
+	n.ticket, err = n.store.CloseWithTicket()
+	n.report(err)
+	n.end()
+	n.w.Stats.Count[Stops]++
+	if !n.ticket.IsZero() {
+		n.w.Stats.Count[Tickets]++
+	}
+	n.w.note("%s stops", n.name)
+}
+
+// end ends the node's life.
+func (n *Node) end() {
 	n.up, n.store, n.engine, n.donor = false, nil, nil, nil
 	n.away = n.w.now
 	n.ease()
 	n.life++
-	n.w.Stats.Count[Crashes]++
-	n.w.Stats.Count[LostCommits] += lost
-	n.w.note("%s crashes, loses %d of %d unsynced commits", n.name, lost, unsynced)
 }
 
 // later makes do happen unless the node's life has ended by then.
@@ -331,9 +365,16 @@ func (n *Node) act(a syncer.Action) {
 	case syncer.Fence:
 		n.w.Stats.Count[Fences]++
 		n.fenced = true
+	case syncer.NewEpoch:
+		n.store.NewEpoch()
 	case syncer.Raise:
-		if a.Kind == syncer.EventCatchingUp {
+		switch a.Kind {
+		case syncer.EventCatchingUp:
 			n.w.Stats.Count[Overflows]++
+		case syncer.EventRestored:
+			n.w.Stats.Count[ToldRestored]++
+		case syncer.EventCloned:
+			n.w.Stats.Count[ToldCloned]++
 		}
 		n.events = append(n.events, a)
 		n.w.note("%s event %s %s: %s", n.name, a.Kind, a.Bucket, a.Text)

@@ -55,6 +55,9 @@ func (h History) Run() (Stats, error) {
 	if w.collectsWhatAllHave() && w.Stats.Count[Reissued]+w.Stats.Count[Reconciles] > 0 {
 		return w.Stats, fmt.Errorf("%d writes issued again, %d reconciles, though only what all have was collected", w.Stats.Count[Reissued], w.Stats.Count[Reconciles])
 	}
+	if told := w.Stats.Count[ToldRestored] + w.Stats.Count[ToldCloned]; told > 0 && !w.lostDisks() {
+		return w.Stats, fmt.Errorf("%d alarms of other disks, but nobody's was changed", told)
+	}
 	if h.Seed%4 != 0 { // else a quarter of the time would go into silence
 		return w.Stats, nil
 	}
@@ -181,7 +184,11 @@ func (w *World) turn(rnd *rand.Rand) {
 	m := w.nodes[rnd.IntN(len(w.nodes))]
 	switch rnd.IntN(20) {
 	case 0:
-		n.Crash()
+		if rnd.IntN(3) == 0 {
+			n.Stop()
+		} else {
+			n.Crash()
+		}
 	case 1, 2, 3:
 		n.Start()
 	case 4:

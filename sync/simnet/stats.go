@@ -40,9 +40,13 @@ const (
 	CutPages // a link is cut as a page leaves
 	ClockSteps
 	SkewedClocks
+	Stops
+	Tickets // of clean stops: the next start keeps the epoch
 	Restarts
-	Restores  // of an older disk
-	Clones    // of a disk, started under the same name
+	Restores     // of an older disk
+	Clones       // of a disk, started under the same name
+	ToldRestored // events
+	ToldCloned
 	Fences    // of the younger of two instances
 	Evictions // a collection without a member that was away for too long
 	Returns   // of such a member
@@ -67,6 +71,7 @@ var names = [kinds]string{
 	Unheard: "answers that nobody listens", Crashes: "crashes", LostCommits: "commits lost in them",
 	Refusals: "batches refused by a full disk", FullDisks: "disks that fill up", SlowDisks: "slow disks", SlowLinks: "slow links",
 	CutPages: "links cut as a page leaves", ClockSteps: "steps of a wall clock", SkewedClocks: "wall clocks that are off", Restarts: "restarts",
+	Stops: "clean stops", Tickets: "epochs kept over them", ToldRestored: "disks told to be others", ToldCloned: "clones told of",
 	Restores: "older disks put back", Clones: "copies of a disk started", Fences: "younger doubles fenced",
 	Evictions: "collections without a member", Returns: "returns of one", Forced: "tombstones collected by force",
 	Pulls: "pulls", Pages: "pages", Cutoffs: "streams cut", Compared: "clocks compared by parts", Announced: "announced writes",
