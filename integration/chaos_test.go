@@ -27,7 +27,7 @@ func TestChaos(t *testing.T) {
 	if testing.Short() {
 		want = min(want, 10)
 	}
-	for c.killed < want {
+	for c.killed < want || c.restarts < want/2 {
 		c.strike()
 	}
 	for _, w := range c.writers {
@@ -79,13 +79,13 @@ func (c *chaos) strike() {
 	time.Sleep(time.Duration(c.rnd.IntN(150)) * time.Millisecond) // not for something: chaos has no rhythm
 	n := c.nodes[c.rnd.IntN(len(c.nodes))]
 	switch c.rnd.IntN(10) {
-	case 0, 1:
+	case 0, 1, 2:
 		b := c.brokers[c.rnd.IntN(len(c.brokers))]
 		b.stop()
 		time.Sleep(time.Duration(c.rnd.IntN(300)) * time.Millisecond) // down for a while
 		b.start()
 		c.restarts++
-	case 2:
+	case 3:
 		n.freeze()
 		time.Sleep(time.Duration(c.rnd.IntN(1000)) * time.Millisecond) // frozen for a while
 		n.thaw()

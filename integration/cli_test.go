@@ -58,6 +58,16 @@ func commandOf(tb testing.TB, args ...string) *exec.Cmd {
 	return cmd
 }
 
+// onHost makes cmd run on a host.
+func onHost(host string, cmd *exec.Cmd) *exec.Cmd {
+	if host == "" {
+		return cmd
+	}
+	moved := exec.Command("ip", append([]string{"netns", "exec", host}, cmd.Args...)...)
+	moved.Dir, moved.Env, moved.Stdin = cmd.Dir, cmd.Env, cmd.Stdin
+	return moved
+}
+
 func finish(tb testing.TB, cmd *exec.Cmd) result {
 	tb.Helper()
 	endWithUs(cmd)

@@ -30,7 +30,7 @@ func converged(tb testing.TB, limit time.Duration, nodes ...*node) time.Duration
 func equal(tb testing.TB, nodes []*node) error {
 	tb.Helper()
 	for _, n := range nodes {
-		r := replicator(tb, "verify", "--json", "--server", n.url)
+		r := n.run("verify", "--json", "--server", n.url)
 		if r.code != exitDone {
 			return errors.New(r.String())
 		}

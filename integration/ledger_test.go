@@ -160,9 +160,13 @@ type writer struct {
 // startWriter overwrites keys of node n, some of them those of other writers.
 func startWriter(tb testing.TB, n *node, l *ledger, keys int) *writer {
 	tb.Helper()
+	return startWriterAs(tb, n.client(), l, keys)
+}
+
+func startWriterAs(tb testing.TB, c *client, l *ledger, keys int) *writer {
+	tb.Helper()
 	ctx, cancel := context.WithCancel(tb.Context())
 	w := &writer{end: cancel}
-	c := n.client()
 	w.wg.Go(func() { w.run(ctx, tb, c, l, keys) })
 	tb.Cleanup(w.stop)
 	return w

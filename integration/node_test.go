@@ -27,6 +27,7 @@ type node struct {
 	url  string   // where its clients connect
 	args []string // of serve, besides name and data
 	env  []string
+	host string   // a network namespace; empty: that of the test
 	log  *logbook // of all its lives
 	proc *process
 }
@@ -64,6 +65,7 @@ func (n *node) launch() *node {
 	args := append([]string{"serve", "--node", n.name, "--data", n.dir}, n.args...)
 	cmd := exec.Command(program(n.tb), args...)
 	cmd.Dir, cmd.Env = scratch, cleanEnv(n.env...)
+	cmd = onHost(n.host, cmd)
 	cmd.Stdout, cmd.Stderr = n.log, n.log
 	n.proc = spawn(n.tb, cmd)
 	return n
@@ -122,7 +124,13 @@ func (n *node) target() []string { return []string{"--server", n.url, "--node", 
 // cli runs a client command on this node.
 func (n *node) cli(args ...string) result {
 	n.tb.Helper()
-	return replicator(n.tb, append(args, n.target()...)...)
+	return n.run(append(args, n.target()...)...)
+}
+
+// run is a client command on the node's host.
+func (n *node) run(args ...string) result {
+	n.tb.Helper()
+	return finish(n.tb, onHost(n.host, commandOf(n.tb, args...)))
 }
 
 // cliIn also gives it something to read.

@@ -29,7 +29,11 @@ type heard struct {
 
 func listen(tb testing.TB, url string, subjects ...string) *ear {
 	tb.Helper()
-	nc := dial(tb, url)
+	return listenOn(tb, dial(tb, url), subjects...)
+}
+
+func listenOn(tb testing.TB, nc *nats.Conn, subjects ...string) *ear {
+	tb.Helper()
 	e := &ear{}
 	for _, subject := range subjects {
 		sub, err := nc.Subscribe(subject, e.hear)
