@@ -34,7 +34,7 @@ func ConnectOptions(name string, log *slog.Logger) []nats.Option {
 			if sub != nil {
 				subject = sub.Subject
 			}
-			log.Warn("nats error", "subject", subject, "err", err)
+			log.Warn("nats error", "subject", subject, "error", err)
 		}),
 	}
 }

@@ -68,7 +68,7 @@ type Options struct {
 func ConfiguredName(configFile string) (string, error) {
 	opts, err := server.ProcessConfigFile(configFile)
 	if err != nil {
-		return "", fmt.Errorf("read nats-server config: %w", err)
+		return "", fmt.Errorf("read nats-server config %s: %w", configFile, err)
 	}
 	return opts.ServerName, nil
 }
@@ -77,7 +77,7 @@ func ConfiguredName(configFile string) (string, error) {
 func (o Options) serverOptions() (*server.Options, error) {
 	opts, err := server.ProcessConfigFile(o.ConfigFile)
 	if err != nil {
-		return nil, fmt.Errorf("read nats-server config: %w", err)
+		return nil, fmt.Errorf("read nats-server config %s: %w", o.ConfigFile, err)
 	}
 	if err := o.applyName(opts); err != nil {
 		return nil, err
