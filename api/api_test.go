@@ -280,9 +280,14 @@ func TestClosedInboxPermission(t *testing.T) {
 		t.Fatal(err)
 	}
 	quiet := nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})
-	c := client(t, dial(t, url, nats.UserInfo("c1", "c"), nats.CustomInboxPrefix("replicator.apireply.c1"), quiet), api.ClientOptions{Timeout: time.Second})
+	c := client(t, dial(t, url, nats.UserInfo("c1", "c"), nats.CustomInboxPrefix("replicator.apireply.c1"), quiet), api.ClientOptions{Timeout: time.Second, Silence: time.Second})
 	if _, err := c.Get(t.Context(), "default", []byte("k")); !errors.Is(err, api.ErrNotFound) {
 		t.Errorf("get: %v", err)
+	}
+	for _, err := range c.Watch(t.Context(), "default", nil, api.WatchOptions{}) {
+		if !errors.Is(err, nats.ErrPermissionViolation) {
+			t.Errorf("watch without permission: %v", err)
+		}
 	}
 	_, err = c.Put(t.Context(), "default", []byte("k"), nil, api.PutOptions{})
 	if !errors.Is(err, nats.ErrPermissionViolation) {

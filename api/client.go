@@ -203,10 +203,26 @@ func (c *Client) withTimeout(ctx context.Context) (context.Context, context.Canc
 // unanswered says why no reply came: a server tells of a denied permission by
 // the way only.
 func (c *Client) unanswered(ctx context.Context, verb, node string) error {
-	if last := c.nc.LastError(); last != nil && errors.Is(last, nats.ErrPermissionViolation) {
-		return fmt.Errorf("%s at %s: %w", verb, node, last)
+	if err := c.denied(); err != nil {
+		return fmt.Errorf("%s at %s: %w", verb, node, err)
 	}
 	return fmt.Errorf("%s at %s: no reply: %w", verb, node, context.Cause(ctx))
+}
+
+// silent says why a stream stays away: the server told the connection, not the
+// request, if it does not permit it.
+func (c *Client) silent(subject string) error {
+	if err := c.denied(); err != nil {
+		return fmt.Errorf("%s: %w", subject, err)
+	}
+	return fmt.Errorf("%s: %w", subject, ErrSilent)
+}
+
+func (c *Client) denied() error {
+	if last := c.nc.LastError(); errors.Is(last, nats.ErrPermissionViolation) {
+		return last
+	}
+	return nil
 }
 
 // ask calls the client's node, and looks for another if the one that was only

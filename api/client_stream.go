@@ -130,7 +130,7 @@ func (f *following) run(ctx context.Context, body []byte) error {
 			if len(replies) > 0 {
 				continue // it is the reader who took so long
 			}
-			return fmt.Errorf("%s: %w", f.subject, ErrSilent)
+			return c.silent(f.subject)
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}

@@ -142,17 +142,27 @@ func (c *Client) Conflicts(ctx context.Context, node, bucket string) iter.Seq2[L
 			yield(Lost{}, err)
 			return
 		}
+		var absent error // until some node holds the bucket
+		held := false
 		for _, name := range names {
 			list, err := c.lostOf(ctx, name, bucket, "")
-			if err != nil && (node != "" || !isNoBucket(err)) {
+			if node == "" && isNoBucket(err) {
+				absent = err
+				continue
+			}
+			if err != nil {
 				yield(Lost{}, err)
 				return
 			}
+			held = true
 			for _, l := range list {
 				if !yield(l, nil) {
 					return
 				}
 			}
+		}
+		if !held {
+			yield(Lost{}, absent)
 		}
 	}
 }

@@ -21,6 +21,19 @@ func lostWrite(seq oplog.Seq, key, value string) api.Lost {
 	}
 }
 
+func TestConflictsOfABucketNobodyHolds(t *testing.T) {
+	_, c, _ := pair(t)
+	for _, node := range []string{"", "a"} {
+		var got error
+		for _, err := range c.Conflicts(t.Context(), node, "nope") {
+			got = err
+		}
+		if !errors.Is(got, api.ErrNoBucket) {
+			t.Errorf("of node %q: %v", node, got)
+		}
+	}
+}
+
 func TestConflictsAreListedShownAndTaken(t *testing.T) {
 	f, c, _ := pair(t)
 	f.lost = []api.Lost{lostWrite(1, "k1", "v\xff"), lostWrite(2, "k\xfe", "")}
