@@ -12,6 +12,8 @@ var (
 	ErrNotFound = errors.New("replicator: key not found")
 	// ErrNoBucket reports a bucket that this node does not hold.
 	ErrNoBucket = errors.New("replicator: no such bucket on this node")
+	// ErrNoStore reports a folder in which no node has kept anything yet.
+	ErrNoStore = errors.New("replicator: no store in this folder")
 	// ErrClosed reports the use of a node after Close.
 	ErrClosed = errors.New("replicator: node is closed")
 	// ErrOverloaded reports that the queue of writes was full for too long.

@@ -62,13 +62,24 @@ func (n *Node) raiseConflict(bucket string, c *store.Conflict, silent int) {
 	})
 }
 
+// attrs are what the log says of an event.
+func (ev *event) attrs() []any {
+	attrs := []any{"kind", ev.Kind}
+	for _, a := range [][2]string{{"bucket", ev.Bucket}, {"peer", ev.Peer}, {"key", ev.Key}, {"loser", ev.Loser}, {"winner", ev.Winner}} {
+		if a[1] != "" {
+			attrs = append(attrs, a[0], a[1])
+		}
+	}
+	return append(attrs, "text", ev.Text)
+}
+
 func (n *Node) publishEvent(ev event) {
 	ev.V, ev.Type, ev.Node, ev.Time = 1, "event", n.self.Node, time.Now().UTC()
 	level := slog.LevelWarn
 	if ev.Kind == "conflict" {
 		level = slog.LevelInfo // it is nothing to repair
 	}
-	n.log.Log(context.Background(), level, "event", "kind", ev.Kind, "bucket", ev.Bucket, "peer", ev.Peer, "text", ev.Text)
+	n.log.Log(context.Background(), level, "event", ev.attrs()...)
 	bucket := ev.Bucket
 	if bucket == "" {
 		bucket = bus.Fleet

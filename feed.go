@@ -185,6 +185,14 @@ func (n *Node) notePeerLimit(hb *oplog.Heartbeat) {
 	n.bus.SetPeerLimit(hb.From.Node, int64(min(hb.From.MaxPayload, 1<<40)))
 }
 
+// errorAttr is what a log line says of err; nothing of none.
+func errorAttr(err error) []any {
+	if err == nil {
+		return nil
+	}
+	return []any{"error", err}
+}
+
 // notice takes what the bus tells of the connection.
 func (n *Node) notice(nt bus.Notice) {
 	switch nt.State {
@@ -193,8 +201,9 @@ func (n *Node) notice(nt bus.Notice) {
 		n.log.Info("connected", "max_payload", nt.MaxPayload)
 		n.feed(syncer.Connected{MaxPayload: uint64(max(nt.MaxPayload, 0))})
 	case bus.Disconnected:
-		n.online.Store(false)
-		n.log.Warn("disconnected, working alone until the connection is back", "error", nt.Err)
+		if n.online.Swap(false) { // else it never was
+			n.log.Warn("disconnected, working alone until the connection is back", errorAttr(nt.Err)...)
+		}
 		n.feed(syncer.Disconnected{})
 	case bus.Lost:
 		n.log.Warn("messages dropped, pulling what is missing", "subject", nt.Subject, "dropped", nt.Dropped)

@@ -30,5 +30,12 @@ func (n *Node) guardDisk() {
 		n.log.Warn("free disk space is unknown", "error", err)
 		return
 	}
+	before := n.store.ReadOnly()
 	n.store.GuardDisk(free, n.cfg.LowWater)
+	switch now := n.store.ReadOnly(); {
+	case before == nil && now != nil:
+		n.log.Warn("the disk is nearly full, no more writes are taken", "error", now)
+	case before != nil && now == nil:
+		n.log.Info("writes are taken again", "free_bytes", free)
+	}
 }

@@ -3,6 +3,7 @@ package replicator
 import (
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -18,10 +19,8 @@ import (
 // without a store it proposes one, the host's name with five random characters,
 // and stores nothing.
 func NodeName(dir string) (string, error) {
-	if _, err := os.Stat(filepath.Join(dir, "CURRENT")); errors.Is(err, fs.ErrNotExist) {
-		if found, _ := filepath.Glob(filepath.Join(dir, "marker.*")); len(found) == 0 {
-			return proposeName(), nil
-		}
+	if !hasStore(dir) {
+		return proposeName(), nil
 	}
 	kv, err := store.OpenPebble(dir, store.PebbleOptions{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -29,6 +28,14 @@ func NodeName(dir string) (string, error) {
 	}
 	name, err := nameIn(kv)
 	return name, errors.Join(err, kv.Close())
+}
+
+func hasStore(dir string) bool {
+	if _, err := os.Stat(filepath.Join(dir, "CURRENT")); !errors.Is(err, fs.ErrNotExist) {
+		return true
+	}
+	found, _ := filepath.Glob(filepath.Join(dir, "marker.*"))
+	return len(found) > 0
 }
 
 // nameIn returns the name kept in a store, or a new one.
@@ -42,10 +49,13 @@ func nameIn(kv store.KV) (string, error) {
 
 // Rename gives the node whose store is in dir another name. The node must not
 // be running. What it wrote under the old name stays what it is; its next write
-// is the first of the new name.
+// is the first of the new name. Errors: ErrNoStore, and as of Open.
 func Rename(dir, name string) error {
 	if err := bus.ValidNode(name); err != nil {
 		return err
+	}
+	if !hasStore(dir) {
+		return fmt.Errorf("%w: %s", ErrNoStore, dir)
 	}
 	kv, err := store.OpenPebble(dir, store.PebbleOptions{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -282,6 +283,35 @@ func TestClosedNodeRefuses(t *testing.T) {
 	if _, err := b.Get(t.Context(), []byte("k")); !errors.Is(err, replicator.ErrClosed) {
 		t.Errorf("get after close: %v", err)
 	}
+}
+
+func TestNearlyFullDiskIsLogged(t *testing.T) {
+	var log lines
+	a := open(t, startServer(t).ClientURL(), replicator.Config{Node: "a", LowWater: 1 << 62, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	eventually(t, "the log tells of it", func() bool {
+		return strings.Count(log.String(), "the disk is nearly full, no more writes are taken") == 1
+	})
+	if a.Status(t.Context()).NoWrite == "" {
+		t.Error("a nearly full disk takes writes")
+	}
+}
+
+// lines may be read while somebody logs.
+type lines struct {
+	mu  sync.Mutex // guards buf
+	buf bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
 }
 
 func TestYoungerDuplicateIsFenced(t *testing.T) {
