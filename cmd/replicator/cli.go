@@ -1,7 +1,11 @@
 package main
 
 import (
+	"fmt"
+
 	"github.com/alecthomas/kong"
+
+	"replicator/api"
 )
 
 const description = `A master-master key-value store over NATS: every node keeps all data on its own disk, takes writes at any time, alone and offline too, and all copies come to the same state.
@@ -35,6 +39,16 @@ type globals struct {
 	Config     string `placeholder:"FILE" env:"REPLICATOR_CONFIG" help:"Settings file (YAML): the long names of these flags, as data: /var/lib/replicator."`
 	Prefix     string `default:"replicator" env:"REPLICATOR_PREFIX" help:"First token of all subjects."`
 	connection `group:"connection"`
+}
+
+func (g *globals) check() error {
+	if g.Timeout < 0 {
+		return usage(fmt.Errorf("--timeout %v: want a time above 0", g.Timeout))
+	}
+	if err := api.CheckPrefix(g.Prefix); err != nil {
+		return usage(err)
+	}
+	return nil
 }
 
 // bucketFlag is for commands that speak of one bucket.

@@ -38,14 +38,16 @@ func (c *conflictsLsCmd) Run(a *app) error {
 	}
 	defer done()
 	table := tabwriter.NewWriter(a.out, 0, 8, 2, ' ', 0)
-	if !c.JSON {
-		_, _ = fmt.Fprintln(table, "WRITE\tKEY\tBYTES\tWRITTEN\tLOST TO\tOF")
-	}
+	none := true
 	for l, err := range client.Conflicts(a.ctx, c.Node, c.Bucket) {
 		if err != nil {
 			_ = table.Flush() // what was read stays readable
 			return err
 		}
+		if none && !c.JSON {
+			_, _ = fmt.Fprintln(table, "WRITE\tKEY\tBYTES\tWRITTEN (UTC)\tLOST TO")
+		}
+		none = false
 		if c.JSON {
 			if _, err := a.out.Write(append(l.AppendJSON(nil, false), '\n')); err != nil {
 				return err
@@ -56,8 +58,11 @@ func (c *conflictsLsCmd) Run(a *app) error {
 		if l.Entry.Tombstone {
 			size = "deleted"
 		}
-		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", l.Entry.Dot(), c.show(l.Entry.Key), size,
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s, %s\n", l.Entry.Dot(), c.show(l.Entry.Key), size,
 			l.Entry.Stamp.HLC.Time().UTC().Format(dateTime), l.Winner.Origin.Node, l.Winner.HLC.Time().UTC().Format(dateTime))
+	}
+	if none && !c.JSON {
+		_, _ = fmt.Fprintln(table, "no write of bucket "+c.Bucket+" lost to one it had not seen")
 	}
 	return table.Flush()
 }

@@ -81,13 +81,22 @@ func (c *connection) open(opts []nats.Option) (*nats.Conn, error) {
 	}
 	opts = append(own, opts...)
 	if c.Context == "" && (c.Server != "" || c.NoContext) {
-		return nats.Connect(cmp.Or(c.Server, nats.DefaultURL), opts...)
+		nc, err := nats.Connect(cmp.Or(c.Server, nats.DefaultURL), opts...)
+		return nc, c.placed(err)
 	}
 	nc, _, err := natscontext.Connect(c.Context, append(opts, c.useServer)...)
 	if err != nil && strings.Contains(err.Error(), "context") && !errors.Is(err, context.DeadlineExceeded) {
 		return nil, fmt.Errorf("%w; choose another with --context, or none with --no-context", err)
 	}
-	return nc, err
+	return nc, c.placed(err)
+}
+
+// placed says where to a connection failed, unless explain does so anyway.
+func (c *connection) placed(err error) error {
+	if err == nil || unreachable(err) || refused(err) {
+		return err
+	}
+	return fmt.Errorf("connect to %s: %w", c.where(), err)
 }
 
 // useServer puts the flag over the context's URL, and the default under it.

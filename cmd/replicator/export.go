@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"fmt"
 
 	"github.com/vbauerster/mpb/v8/decor"
 
@@ -41,6 +42,7 @@ func (c *exportCmd) Run(a *app) error {
 	bar := newMeter(a.err, "export", c.keys(a, client), decor.CountersNoUnit("%d / %d keys"))
 	defer bar.close()
 	out := bufio.NewWriterSize(a.out, 256<<10)
+	found := 0
 	var line []byte
 	for r, err := range client.List(a.ctx, c.Bucket, api.ListOptions{Prefix: prefix, Values: true, Full: c.Full}) {
 		if err != nil {
@@ -53,6 +55,10 @@ func (c *exportCmd) Run(a *app) error {
 			return err
 		}
 		bar.add(1)
+		found++
+	}
+	if found == 0 && c.Prefix != "" {
+		_, _ = fmt.Fprintf(a.err, "replicator: no key begins with %s; a file is written with: replicator export > FILE\n", c.Prefix)
 	}
 	return out.Flush()
 }

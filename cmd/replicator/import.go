@@ -47,7 +47,7 @@ func (c *importCmd) Run(a *app) error {
 	bar := newMeter(a.err, "import", size, decor.CountersKibiByte("% .1f / % .1f"))
 	defer bar.close()
 	im := newImporter(a.ctx, client, c.Bucket, api.LoadOptions{Create: c.Create, SkipUnchanged: true})
-	im.skipBad = c.SkipBad
+	im.skipBad, im.timeout = c.SkipBad, max(importTimeout, a.flags.Timeout)
 	im.bad = func(err error) { _, _ = fmt.Fprintln(a.err, "replicator: skipped "+plainLine(err.Error())) }
 	t, err := im.read(newLineReader(in), bar.add)
 	bar.close()

@@ -12,10 +12,10 @@ import (
 )
 
 const (
-	importBytes   = 160 << 10 // of one load: it fits one message
-	importKeys    = 1000      // of one load
-	importLoads   = 8         // in flight at once
-	importTimeout = time.Minute
+	importBytes   = 160 << 10             // of one load: it fits one message
+	importKeys    = 1000                  // of one load
+	importLoads   = 8                     // in flight at once
+	importTimeout = time.Minute           // for one load, unless --timeout says more
 	importPause   = 50 * time.Millisecond // before an overloaded node is asked again; doubles
 )
 
@@ -43,6 +43,7 @@ type importer struct {
 	options api.LoadOptions
 	skipBad bool
 	bad     func(error) // told of each bad line that is skipped
+	timeout time.Duration
 
 	ctx     context.Context //nolint:containedctx // of one import, from newImporter to finish
 	cancel  context.CancelCauseFunc
@@ -64,7 +65,7 @@ type load struct {
 
 func newImporter(ctx context.Context, l loader, bucket string, o api.LoadOptions) *importer {
 	im := &importer{
-		loader: l, bucket: bucket, options: o, bad: func(error) {},
+		loader: l, bucket: bucket, options: o, bad: func(error) {}, timeout: importTimeout,
 		slots: make(chan struct{}, importLoads), current: &load{}, flying: map[string]bool{},
 	}
 	im.ctx, im.cancel = context.WithCancelCause(ctx)
@@ -180,7 +181,7 @@ func (im *importer) flush() {
 // send asks until the node has taken the load. To ask again is safe: what was
 // written is unchanged then.
 func (im *importer) send(l *load) error {
-	ctx, cancel := context.WithTimeout(im.ctx, importTimeout)
+	ctx, cancel := context.WithTimeout(im.ctx, im.timeout)
 	defer cancel()
 	for pause := importPause; ; pause *= 2 {
 		res, err := im.loader.Load(ctx, im.bucket, l.lines, im.options)

@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -64,6 +66,7 @@ func run(ctx context.Context, args []string, io stdio) (code int) {
 		}
 	}()
 	var c cli
+	args = spelled(args)
 	parser, err := newParser(&c, args, io)
 	if err != nil {
 		return report(io.err, usage(err), &c.globals)
@@ -75,7 +78,21 @@ func run(ctx context.Context, args []string, io stdio) (code int) {
 	if err != nil {
 		return report(io.err, usage(plainParseError(err)), &c.globals)
 	}
+	if err := c.globals.check(); err != nil {
+		return report(io.err, err, &c.globals)
+	}
 	return report(io.err, k.Run(&app{stdio: io, ctx: ctx, flags: &c.globals}), &c.globals)
+}
+
+// spelled turns what people type out of habit into what the grammar has.
+func spelled(args []string) []string {
+	switch {
+	case len(args) > 0 && args[0] == "help":
+		return append(slices.Clone(args[1:]), "--help")
+	case len(args) == 1 && args[0] == "--version":
+		return []string{"version"}
+	}
+	return args
 }
 
 // plainParseError says where to read more.
@@ -84,5 +101,6 @@ func plainParseError(err error) error {
 	if p, ok := errors.AsType[*kong.ParseError](err); ok && p.Context != nil && p.Context.Selected() != nil {
 		command = p.Context.Selected().FullPath()
 	}
-	return fmt.Errorf("%w; see %s --help", err, command)
+	text := strings.Replace(err.Error(), ` but got "EOL" (<EOL>)`, " after it", 1)
+	return fmt.Errorf("%s; see %s --help", text, command)
 }

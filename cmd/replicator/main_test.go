@@ -90,6 +90,12 @@ func TestUsageErrorsAreOneLine(t *testing.T) {
 		{"get k -b apireply", `bucket name "apireply" is reserved`},
 		{"get --key-b64 %%%", `"%%%" is not base64, as --key-b64 wants it`},
 		{"serve --server nats://h --listen :1", "--listen is for the embedded NATS server, which is not started because --server, --context, NATS_URL or NATS_CONTEXT is set"},
+		{"serve --listen 4222", `--listen "4222": want HOST:PORT, as 127.0.0.1:4222`},
+		{"serve --evict-after=-3h", "--evict-after -3h0m0s: want a time above 0"},
+		{"wait --nodes=-1", "--nodes -1: want 1 or more"},
+		{"get k --timeout=-5s", "--timeout -5s: want a time above 0"},
+		{"get k --prefix a*", `bad prefix name "a*": want tokens joined by dots, no wildcard or space, not beginning with $ or _INBOX, at most 128 bytes`},
+		{"get k --bucket", "--bucket: expected string value after it; see replicator get --help"},
 		{"serve --codec xml", `--codec must be one of "msgpack","json" but got "xml"; see replicator serve --help`},
 	} {
 		got := replicatorIn(t, "", strings.Fields(tt.args)...)
@@ -125,6 +131,36 @@ func TestEveryCommandHasAnExample(t *testing.T) {
 	}
 }
 
+func TestHabitsAreUnderstood(t *testing.T) {
+	alone(t)
+	for args, want := range map[string]string{
+		"help":           "Usage: replicator <command>",
+		"help put":       "Usage: replicator put <key> <value>",
+		"help conflicts": "Usage: replicator conflicts <command>",
+		"--version":      "replicator ",
+	} {
+		if got := replicatorIn(t, "", strings.Fields(args)...); got.code != exitDone || !strings.HasPrefix(got.out, want) {
+			t.Errorf("%s: %+v", args, got)
+		}
+	}
+	if got := replicatorIn(t, "", "put", "help"); got.code != exitUsage {
+		t.Errorf("help as a key: %+v", got)
+	}
+}
+
+func TestRenameWantsAStoreAndLeavesOtherFoldersAlone(t *testing.T) {
+	alone(t)
+	for _, dir := range []string{t.TempDir(), filepath.Join(t.TempDir(), "none")} {
+		got := replicatorIn(t, "", "rename", "b", "--data", dir)
+		if got.code != exitFailed || got.err != "replicator: no store in this folder: "+dir+"; say where it is with --data\n" {
+			t.Errorf("%+v", got)
+		}
+		if files, _ := os.ReadDir(dir); len(files) > 0 {
+			t.Errorf("left %v", files)
+		}
+	}
+}
+
 func TestUnreachableServerNamesTheRemedy(t *testing.T) {
 	alone(t)
 	address := freeAddress(t)
@@ -132,6 +168,14 @@ func TestUnreachableServerNamesTheRemedy(t *testing.T) {
 	if got.code != exitFailed || strings.Count(got.err, "\n") != 1 || !strings.Contains(got.err, address) ||
 		!strings.Contains(got.err, "replicator serve") || strings.Contains(got.err, "secret") {
 		t.Errorf("exit %d: %s", got.code, got.err)
+	}
+}
+
+func TestInterruptedImportSaysHowFarItCame(t *testing.T) {
+	var out buffer
+	err := new(importCmd).stopped(tally{Written: 7}, errSignal)
+	if code := report(&out, err, &globals{}); code != exitFailed || out.String() != "replicator: interrupted; 7 lines were imported, importing the file again does the rest\n" {
+		t.Errorf("exit %d, %s", code, out.String())
 	}
 }
 
@@ -192,13 +236,19 @@ func TestNodeAndEveryCommand(t *testing.T) {
 		{"", "get colour", "", 3},
 		{"", "put k v -b orders", "", 1},
 		{"", "put k v -b orders --create", "a/...", 0},
-		{"", "verify", "a: equal\nbucket default: equal\n...", 0},
+		{"", "conflicts", "no write of bucket default lost to one it had not seen\n", 0},
+		{"", "conflicts --json", "", 0},
+		{"", "conflicts -b nope", "", 1},
+		{"", "conflicts --node nobody", "", 1},
+		{"", "verify", "a: equal, no other node answers\nbucket default: equal\n...", 0},
 		{"", "verify -b orders --json", `{"state":"equal","nodes":["a"],...`, 0},
 		{"", "verify -b nope", "", 1},
 		{"", "status", "node a ...", 0},
 		{"", "status --json", `{"node":"a",...`, 0},
 		{"", "sync --once", "in sync\n", 0},
+		{"", "sync --once --json", "{\"in_sync\":true}\n", 0},
 		{"", "wait --in-sync", "in sync\n", 0},
+		{"", "wait --in-sync -b nope --timeout 300ms", "", 1},
 		{"", "get k --node nobody", "", 1},
 		{"", "version", "replicator ...", 0},
 	} {
@@ -210,6 +260,21 @@ func TestNodeAndEveryCommand(t *testing.T) {
 		if n := strings.Count(got.err, "\n"); (step.code != 0) != (n == 1) && !strings.Contains(step.args, "skip-bad") {
 			t.Errorf("%s: %d lines of complaint: %s", step.args, n, got.err)
 		}
+	}
+	for args, want := range map[string]string{
+		"wait --ready --node nobody --timeout 1s": `not within 1s: no node "nobody" answers`,
+		"wait --nodes 2 --timeout 1s":             "not within 1s: 1 nodes answer, not 2",
+		"get k --node nobody":                     "replicator serve --server nats://" + address + " --node nobody\n",
+		"get k --prefix other":                    "replicator serve --server nats://" + address + " --prefix other\n",
+		"get k --server ws://" + address:          "connect to ws://" + address + ": ",
+	} {
+		if got := replicatorIn(t, "", append([]string{"--server", "nats://" + address}, strings.Fields(args)...)...); got.code != exitFailed || !strings.Contains(got.err, want) {
+			t.Errorf("%s: exit %d, no %q in %s", args, got.code, want, got.err)
+		}
+	}
+	if got := do("", "export", "backup.ndjson"); got.code != exitDone || got.out != "" ||
+		got.err != "replicator: no key begins with backup.ndjson; a file is written with: replicator export > FILE\n" {
+		t.Errorf("export of no key: %+v", got)
 	}
 	refused := replicatorIn(t, "", "serve", "--data", filepath.Join(dir, "data"), "--listen", freeAddress(t))
 	if refused.code != exitFailed || !strings.Contains(refused.err, "replicator serve --server nats://127.0.0.1:4222 --node b --data ./replicator-data-b\n") {

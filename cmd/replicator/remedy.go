@@ -79,15 +79,17 @@ func plainLine(text string) string {
 func explain(err error, flags *globals) string {
 	where := flags.where()
 	if none, ok := errors.AsType[*api.NoNodeError](err); ok {
-		return fmt.Sprintf("%s at %s; start one with: replicator serve --server %s", none, where, where)
+		return fmt.Sprintf("%s at %s; start one with: %s", none, where, serveLine(none, where))
 	}
 	if e, ok := errors.AsType[*api.Error](err); ok {
 		return explainCode(err, e)
 	}
 	switch {
-	case errors.Is(err, errSignal), errors.Is(err, context.Canceled):
+	case errors.Is(err, errSignal):
+		return err.Error()
+	case errors.Is(err, context.Canceled):
 		return errSignal.Error()
-	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired), errors.Is(err, nats.ErrAuthRevoked):
+	case refused(err):
 		return fmt.Sprintf("%s refuses these credentials (%s); give others with --user, --creds, --nkey or --context", where, err)
 	case errors.Is(err, nats.ErrPermissionViolation):
 		return fmt.Sprintf("%s; the NATS server does not permit this user to do so", err)
@@ -97,6 +99,22 @@ func explain(err error, flags *globals) string {
 		return fmt.Sprintf("%s; the node or the way to it is slow or gone, --timeout waits longer", err)
 	}
 	return err.Error()
+}
+
+// serveLine is the command that starts the node nobody found.
+func serveLine(none *api.NoNodeError, where string) string {
+	line := "replicator serve --server " + where
+	if none.Node != "" {
+		line += " --node " + none.Node
+	}
+	if none.Prefix != "replicator" {
+		line += " --prefix " + none.Prefix
+	}
+	return line
+}
+
+func refused(err error) bool {
+	return errors.Is(err, nats.ErrAuthorization) || errors.Is(err, nats.ErrAuthExpired) || errors.Is(err, nats.ErrAuthRevoked)
 }
 
 func unreachable(err error) bool {
@@ -109,7 +127,7 @@ func explainCode(err error, e *api.Error) string {
 	case api.ErrNoBucket.Code:
 		return fmt.Sprintf("%s; put and import make one with --create", err)
 	case api.ErrFenced.Code:
-		return fmt.Sprintf("%s; stop one of the two, or stop this one and give it a name of its own with: replicator rename NEW --data DIR", err)
+		return fmt.Sprintf("%s; a stopped node gets another name with: replicator rename NEW --data DIR", err)
 	}
 	return err.Error()
 }

@@ -1,8 +1,8 @@
 package main
 
 import (
+	"errors"
 	"fmt"
-	"os"
 
 	"replicator"
 )
@@ -31,10 +31,11 @@ func (c *renameCmd) Run(a *app) error {
 	if err := checkNode(c.New); err != nil {
 		return err
 	}
-	if _, err := os.Stat(c.Data); err != nil {
-		return fmt.Errorf("no store to rename: %w; say where it is with --data", err)
+	err := replicator.Rename(c.Data, c.New)
+	if errors.Is(err, replicator.ErrNoStore) {
+		return fmt.Errorf("%w; say where it is with --data", err)
 	}
-	if err := replicator.Rename(c.Data, c.New); err != nil {
+	if err != nil {
 		return err
 	}
 	return a.printf("the node in %s is now called %s\n", c.Data, c.New)

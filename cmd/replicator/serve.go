@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -35,7 +36,7 @@ type serveCmd struct {
 	NatsConfig string        `placeholder:"FILE" env:"REPLICATOR_NATS_CONFIG" help:"Native nats-server configuration for the embedded server. SIGHUP reads it again."`
 	Bucket     []string      `short:"b" env:"REPLICATOR_BUCKETS" setting:"buckets" help:"Hold only these buckets. Default: every bucket heard of."`
 	Codec      string        `enum:"msgpack,json" default:"msgpack" env:"REPLICATOR_CODEC" help:"How this node writes messages: ${enum}. It reads both."`
-	EvictAfter time.Duration `default:"720h" env:"REPLICATOR_EVICT_AFTER" setting:"evict_after" help:"How long a node may be silent before deletes are forgotten without it. One that returns later compares all its rows with another's."`
+	EvictAfter time.Duration `default:"720h" env:"REPLICATOR_EVICT_AFTER" help:"How long a node may be silent before deletes are forgotten without it. One that returns later compares all its rows with another's."`
 	Durability string        `enum:"sync,interval" default:"sync" env:"REPLICATOR_DURABILITY" help:"When a write is answered: ${enum}. After its fsync, or at once."`
 }
 
@@ -61,6 +62,12 @@ func (c *serveCmd) check(flags *globals) error {
 		if err := checkBucket(name); err != nil {
 			return err
 		}
+	}
+	if c.EvictAfter <= 0 {
+		return usage(fmt.Errorf("--evict-after %v: want a time above 0", c.EvictAfter))
+	}
+	if _, _, err := net.SplitHostPort(c.Listen); c.Listen != "" && err != nil {
+		return usage(fmt.Errorf("--listen %q: want HOST:PORT, as 127.0.0.1:4222", c.Listen))
 	}
 	if own := c.ownServer(); own != "" && flags.outbound() {
 		return usage(fmt.Errorf("%s is for the embedded NATS server, which is not started because --server, --context, NATS_URL or NATS_CONTEXT is set", own))
@@ -181,7 +188,7 @@ func (s *serving) logFailures() nats.ConnErrHandler {
 		}
 		last = err.Error()
 		s.log.Warn("NATS server not reached, the node works alone and tries again",
-			"server", s.app.flags.where(), "err", explainRefusal(err))
+			"server", s.app.flags.where(), "error", explainRefusal(err))
 	}
 }
 
@@ -197,16 +204,9 @@ func (s *serving) tellReady() {
 	if s.server != nil {
 		at = s.server.ClientURL()
 	} else if !s.nc.IsConnected() {
-		s.log.Warn("NATS server not reached yet, the node works alone and tries again", "server", at, "err", lastError(s.nc))
+		s.log.Warn("NATS server not reached yet, the node works alone and tries again", "server", at)
 	}
 	s.log.Info("node started", "node", s.node.Name(), "version", version(), "server", at, "data", s.cmd.Data)
-}
-
-func lastError(nc *nats.Conn) string {
-	if err := nc.LastError(); err != nil {
-		return explainRefusal(err)
-	}
-	return ""
 }
 
 // await returns at the first signal that ends the node.
@@ -227,7 +227,7 @@ func (s *serving) reload() {
 		return
 	}
 	if err := s.server.Reload(); err != nil {
-		s.log.Error("nats-server configuration not reloaded", "err", err)
+		s.log.Error("nats-server configuration not reloaded", "error", err)
 		return
 	}
 	s.log.Info("nats-server configuration reloaded")
@@ -246,7 +246,7 @@ func (s *serving) stop() error {
 		ctx, cancel := context.WithTimeout(context.Background(), lameDuck)
 		defer cancel()
 		if err := s.server.Shutdown(ctx); err != nil {
-			s.log.Info("clients were cut off", "err", err)
+			s.log.Info("clients were cut off", "error", err)
 		}
 	}
 	return errors.Join(errs...)
@@ -270,7 +270,9 @@ func (c *serveCmd) explain(err error, flags *globals) error {
 		}
 		return fmt.Errorf("%w; a second master on this host: %s", err, c.second(server, otherThan(c.Node)))
 	case isA[*replicator.NodeNameError](err):
-		return fmt.Errorf("%w; replicator rename gives the stopped node another name", err)
+		return fmt.Errorf("%s %s; renaming is: replicator rename %s --data %s", c.Data, plainLine(err.Error()), c.Node, c.Data)
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
+		return fmt.Errorf("%w; --data has to be a folder that this user may write to", err)
 	}
 	return err
 }

@@ -45,7 +45,7 @@ func readSettings(file string) (*settings, error) {
 	s := &settings{file: file, values: map[string]any{}}
 	var raw map[string]any
 	if err := yaml.NewDecoder(f).Decode(&raw); err != nil && !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("settings file %s: %w", file, err)
+		return nil, fmt.Errorf("settings file %s: %s", file, plainYAML(err))
 	}
 	for key, value := range raw {
 		text, err := settingText(value)
@@ -55,6 +55,15 @@ func readSettings(file string) (*settings, error) {
 		s.values[strings.ReplaceAll(key, "_", "-")] = text
 	}
 	return s, nil
+}
+
+// plainYAML says what the file should have been, not what Go made of it.
+func plainYAML(err error) string {
+	if e, ok := errors.AsType[*yaml.TypeError](err); ok {
+		text := strings.Join(e.Errors, "; ")
+		return strings.ReplaceAll(text, "into map[string]interface {}", "as settings, want lines like node: north")
+	}
+	return err.Error()
 }
 
 // settingText writes a value of the file as a flag would have it.

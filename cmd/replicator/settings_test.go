@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/alecthomas/kong"
 )
 
 func parse(t *testing.T, args ...string) (*cli, error) {
@@ -54,6 +56,32 @@ func TestFlagBeatsEnvironmentBeatsFile(t *testing.T) {
 	}
 }
 
+func TestEveryFlagOfTheEnvironmentIsASetting(t *testing.T) {
+	alone(t)
+	var c cli
+	parser, err := newParser(&c, nil, stdio{nil, io.Discard, io.Discard})
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	err = kong.Visit(parser.Model, func(node kong.Visitable, next kong.Next) error {
+		flag, ok := node.(*kong.Flag)
+		if !ok || settingName(flag) == "" {
+			return next(nil)
+		}
+		seen++
+		for _, key := range []string{settingName(flag), strings.ReplaceAll(settingName(flag), "-", "_")} {
+			if got := replicatorIn(t, "", "version", "--config", settingsFile(t, key+": 1h\n")); strings.Contains(got.err, "unknown key") {
+				t.Errorf("%s: %s", key, got.err)
+			}
+		}
+		return next(nil)
+	})
+	if err != nil || seen < 20 {
+		t.Errorf("%d settings, %v", seen, err)
+	}
+}
+
 func TestClientSettingsComeFromTheSameFile(t *testing.T) {
 	alone(t)
 	c, err := parse(t, "get", "k", "--config="+settingsFile(t, "server: nats://hub:4222\nbucket: orders\nbuckets: [orders]\n"))
@@ -75,7 +103,7 @@ func TestBadSettingsAreNamed(t *testing.T) {
 		"node:\n":                  "node: no value",
 		"codec: xml\n":             "--codec must be one of",
 		"node: a\nnode: b\n":       `already defined`,
-		"- a\n":                    "cannot unmarshal",
+		"- a\n":                    "line 1: cannot unmarshal !!seq as settings, want lines like node: north",
 		"timeout: soon\n":          "--timeout",
 		"buckets: [a, {b: c}]\n":   "a mapping does not belong there",
 		"data: x\n\tbroken: tab\n": "yaml",

@@ -20,7 +20,9 @@ func (statusCmd) Help() string {
 	return `Examples:
 
     replicator status
-    replicator status --node b --json`
+    replicator status --node b --json
+
+A peer is in sync if the last that was heard of it is this node's state. That is not so for a moment after each write. Stopped: it said goodbye. Silent: it did not.`
 }
 
 // Run prints how the node stands.
@@ -45,7 +47,7 @@ func printStatus(w io.Writer, st api.Status, now time.Time) error {
 	fmt.Fprintf(&b, "node %s %s, %s\n", st.Node, st.Version, readiness(st))
 	tab := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	for i := range st.Buckets {
-		writeBucket(tab, &st.Buckets[i], now)
+		writeBucket(tab, st, &st.Buckets[i], now)
 	}
 	if err := tab.Flush(); err != nil {
 		return err
@@ -68,9 +70,12 @@ func readiness(st api.Status) string {
 	return strings.Join(words, ", ")
 }
 
-func writeBucket(w io.Writer, b *api.BucketStatus, now time.Time) {
+func writeBucket(w io.Writer, st api.Status, b *api.BucketStatus, now time.Time) {
 	state := "in step"
-	if b.CatchingUp {
+	switch {
+	case b.Reconcile:
+		state = "reconciling"
+	case b.CatchingUp:
 		state = "catching up"
 	}
 	_, _ = fmt.Fprintf(w, "bucket %s\t%d keys\thash %s\t%s\n", b.Name, b.Keys, b.Hash, state)
@@ -79,18 +84,22 @@ func writeBucket(w io.Writer, b *api.BucketStatus, now time.Time) {
 		_, _ = fmt.Fprintf(w, "  pull from %s\t%d of %d rows\t%d KiB\t%v left\n", p.Donor, p.Keys, p.Rows, p.Bytes>>10, left)
 	}
 	for _, p := range b.Peers {
-		_, _ = fmt.Fprintf(w, "  peer %s\t%s\tseen %s\t\n", p.Node, peerState(p), ago(p.LastSeen, now))
+		_, _ = fmt.Fprintf(w, "  peer %s\t%s\theard %s\t\n", p.Node, peerState(p, stopping(st, p.Node)), ago(p.LastSeen, now))
 	}
 }
 
-func peerState(p api.BucketPeer) string {
+func peerState(p api.BucketPeer, stopped bool) string {
 	switch {
+	case stopped:
+		return "stopped"
+	case !p.Live:
+		return "silent"
 	case p.InSync:
 		return "in sync"
-	case p.Behind == nil:
-		return "not in sync"
+	case p.Behind != nil && *p.Behind > 0:
+		return fmt.Sprintf("%d of its writes missing", *p.Behind)
 	}
-	return fmt.Sprintf("%d writes behind", *p.Behind)
+	return "not in sync"
 }
 
 func ago(t, now time.Time) string {

@@ -45,9 +45,16 @@ func (c *syncCmd) Run(a *app) error {
 		return err
 	}
 	if c.JSON {
-		return a.printJSON(map[string]any{"in_sync": true, "node": at})
+		return a.printJSON(syncDone{InSync: true, Node: at})
 	}
 	return a.printf("in sync\n")
+}
+
+// A syncDone is what sync --json prints last. The node is left out if nobody
+// was there to sync with and none was named.
+type syncDone struct {
+	InSync bool   `json:"in_sync"`
+	Node   string `json:"node,omitempty"`
 }
 
 // progress is for whoever watches; what cannot be shown is not missed.

@@ -37,16 +37,12 @@ func (c *verifyCmd) Run(a *app) error {
 		return err
 	}
 	defer done()
-	all, err := askAll(a.ctx, client, bucket, a.flags.Prefix)
+	v, err := askBucket(a.ctx, client, bucket, a.flags.Prefix)
 	if err != nil {
 		return err
 	}
-	if c.Node != "" && !slices.ContainsFunc(all, func(d api.NodeDigests) bool { return d.Node == c.Node }) {
+	if c.Node != "" && !slices.Contains(v.Nodes, c.Node) {
 		return &api.NoNodeError{Node: c.Node, Prefix: a.flags.Prefix}
-	}
-	v := compare(all)
-	if bucket != "" && len(v.Buckets) == 0 {
-		return api.ErrNoBucket.With("no node that answers holds bucket %s", bucket)
 	}
 	if err := c.print(a, v); err != nil {
 		return err
@@ -55,6 +51,20 @@ func (c *verifyCmd) Run(a *app) error {
 		return &exitError{Code: code}
 	}
 	return nil
+}
+
+// askBucket compares the copies of a bucket, or of all where it is empty, and
+// wants the bucket to be there.
+func askBucket(ctx context.Context, client *api.Client, bucket, prefix string) (verdict, error) {
+	all, err := askAll(ctx, client, bucket, prefix)
+	if err != nil {
+		return verdict{}, err
+	}
+	v := compare(all)
+	if bucket != "" && len(v.Buckets) == 0 {
+		return v, api.ErrNoBucket.With("no node that answers holds bucket %s", bucket)
+	}
+	return v, nil
 }
 
 // askAll asks every node that answers for its digests.
@@ -91,7 +101,11 @@ func (c *verifyCmd) print(a *app, v verdict) error {
 		return a.printJSON(v)
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %s\n", strings.Join(v.Nodes, ", "), v.State)
+	alone := ""
+	if len(v.Nodes) == 1 {
+		alone = ", no other node answers"
+	}
+	fmt.Fprintf(&b, "%s: %s%s\n", strings.Join(v.Nodes, ", "), v.State, alone)
 	for _, bucket := range v.Buckets {
 		fmt.Fprintf(&b, "bucket %s: %s\n", bucket.Name, bucket.State)
 		for _, n := range bucket.Nodes {

@@ -42,6 +42,9 @@ func (c *waitCmd) Run(a *app) error {
 	if !c.InSync && !c.Ready && c.Nodes == 0 {
 		return usage(errors.New("say what to wait for: --in-sync, --ready or --nodes N"))
 	}
+	if c.Nodes < 0 {
+		return usage(fmt.Errorf("--nodes %d: want 1 or more", c.Nodes))
+	}
 	bucket, err := c.bucket()
 	if err != nil {
 		return err
@@ -72,16 +75,20 @@ func (c *waitCmd) poll(ctx context.Context, a *app, bucket string) error {
 	defer func() { done() }()
 	tick := time.NewTicker(waitPause)
 	defer tick.Stop()
+	var missing error
 	for {
-		var missing error
+		now := error(nil)
 		if client == nil {
-			client, done, missing = a.tryClient(c.Node)
+			client, done, now = a.tryClient(c.Node)
 		}
-		if missing == nil {
-			missing = c.look(ctx, client, bucket, a.flags.Prefix)
+		if now == nil {
+			now = c.look(ctx, client, bucket, a.flags.Prefix)
 		}
-		if missing == nil {
+		if now == nil {
 			return nil
+		}
+		if missing == nil || ctx.Err() == nil { // else it tells no more than that time is up
+			missing = now
 		}
 		select {
 		case <-ctx.Done():
@@ -123,11 +130,11 @@ func (c *waitCmd) look(ctx context.Context, client *api.Client, bucket, prefix s
 	if err := unsynced(st, bucket, time.Now()); err != nil {
 		return err
 	}
-	all, err := askAll(ctx, client, bucket, prefix)
+	v, err := askBucket(ctx, client, bucket, prefix)
 	if err != nil {
 		return err
 	}
-	if v := compare(all); v.State != equal {
+	if v.State != equal {
 		return fmt.Errorf("the copies are %s", v.State)
 	}
 	return nil
