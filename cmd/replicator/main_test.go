@@ -86,6 +86,7 @@ func TestUsageErrorsAreOneLine(t *testing.T) {
 		{"wait", "say what to wait for: --in-sync, --ready or --nodes N"},
 		{"serve --node any", `node name "any" is reserved`},
 		{"serve --node a.b", `bad node name "a.b": want 1 to 64 of A-Z a-z 0-9 _ -`},
+		{"verify --node a.b", `bad node name "a.b": want 1 to 64 of A-Z a-z 0-9 _ -`},
 		{"serve --bucket _x", `bucket name "_x" is reserved`},
 		{"get k -b apireply", `bucket name "apireply" is reserved`},
 		{"get --key-b64 %%%", `"%%%" is not base64, as --key-b64 wants it`},

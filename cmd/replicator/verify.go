@@ -32,6 +32,11 @@ func (c *verifyCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	if c.Node != "" {
+		if err := checkNode(c.Node); err != nil {
+			return err
+		}
+	}
 	client, done, err := a.client("")
 	if err != nil {
 		return err
