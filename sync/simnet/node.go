@@ -30,6 +30,7 @@ type Node struct {
 
 	store    *store.Store
 	engine   *syncer.Engine
+	retired  map[string]syncer.Retired // as the engine was told
 	donor    *carry.Donor
 	applies  map[string][]syncer.Action // by bucket, asked for and not yet carried out
 	wakes    int                        // counts WakeAt: a new one replaces the one before
@@ -123,6 +124,10 @@ func (n *Node) Start() {
 	if o.Members, err = carry.Members(st); err != nil {
 		panic(fmt.Sprintf("simnet: members of %s: %v", n.name, err))
 	}
+	if n.retired, err = carry.Retired(st); err != nil {
+		panic(fmt.Sprintf("simnet: retired members of %s: %v", n.name, err))
+	}
+	o.Retired = n.retired
 	n.engine = syncer.New(self, carry.View{Store: st}, o)
 	n.w.note("%s starts", n.name)
 	n.step(syncer.Connected{MaxPayload: 1 << 20})
@@ -177,7 +182,7 @@ func (n *Node) later(d time.Duration, do func()) {
 // Write commits operations as one group. They are acknowledged, and leave the
 // node, when the fsync that follows has ended.
 func (n *Node) Write(bucket string, ops ...store.Op) {
-	if !n.up || n.fenced {
+	if !n.up || n.fenced || n.refuses(bucket) {
 		return
 	}
 	b, ok := n.store.Bucket(bucket)
@@ -198,6 +203,7 @@ func (n *Node) Write(bucket string, ops ...store.Op) {
 		n.w.note("%s writes %s/%q tombstone=%v %s", n.name, bucket, e.Key, e.Tombstone, e.Stamp)
 	}
 	n.waiting[bucket] = append(n.waiting[bucket], group{bucket, written})
+	n.heed(bucket)
 	n.fsync()
 }
 
