@@ -32,7 +32,7 @@ func TestOneBadWriteLeavesItsGroupAlone(t *testing.T) {
 	if _, err := b.ApplyLive(time.Now(), []*oplog.Live{{Bucket: "orders", Origin: o, First: 1, Last: 1, Entries: []oplog.Entry{last}}}); err != nil {
 		t.Fatal(err)
 	}
-	l := &loop{bucket: b, hub: newHub()}
+	l := &loop{node: &Node{}, bucket: b, hub: newHub()}
 	var requests []*request
 	for _, key := range []string{"before", "frozen", "after"} {
 		requests = append(requests, &request{ops: []store.Op{{Key: []byte(key), Value: []byte("v")}}, done: make(chan result, 1)})

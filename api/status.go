@@ -16,6 +16,8 @@ type Status struct {
 	Joins   []string       `json:"joins,omitempty"` // the buckets it is set to hold; none: every bucket heard of
 	Buckets []BucketStatus `json:"buckets"`
 	Peers   []PeerStatus   `json:"peers"`
+	Members []MemberStatus `json:"members"`
+	Fleet   *BucketStatus  `json:"fleet"` // the bucket in which nodes keep what concerns them all
 }
 
 // A BucketStatus tells how one bucket of a node stands.
@@ -27,7 +29,7 @@ type BucketStatus struct {
 	Hash       string            `json:"hash"`       // 16 hex digits, see Hex
 	Pure       bool              `json:"pure"`
 	CatchingUp bool              `json:"catching_up"`
-	Conflicts  uint64            `json:"conflicts"`  // seen since the start: concurrent writes of one key, whoever lost
+	Conflicts  uint64            `json:"conflicts"` // seen since the start: concurrent writes of one key, whoever lost
 	Reconcile  bool              `json:"reconciling"`
 	Pull       *PullStatus       `json:"pull"` // nil: none is running
 	Peers      []BucketPeer      `json:"peers"`

@@ -42,7 +42,8 @@ func Readmit(node string) store.Op {
 }
 
 // Retired reads from syncer.Fleet which nodes have left or were forgotten. Rows that
-// cannot be read are left out and make the error.
+// cannot be read are left out and make the error; the map is nil if the store
+// fails.
 func Retired(s *store.Store) (map[string]syncer.Retired, error) {
 	nodes := map[string]syncer.Retired{}
 	b, ok := s.Bucket(syncer.Fleet)
@@ -52,7 +53,7 @@ func Retired(s *store.Store) (map[string]syncer.Retired, error) {
 	var bad []error
 	for e, err := range b.Scan(store.ScanOptions{Prefix: []byte(retiredPrefix), Limit: maxRetirements}) {
 		if err != nil {
-			return nodes, err
+			return nil, err
 		}
 		if e.Tombstone {
 			continue
