@@ -121,10 +121,11 @@ func (n *Node) start() error {
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.group, _ = errgroup.WithContext(n.ctx)
 	joinAll := n.cfg.Buckets == nil
-	names := append([]string{bus.Fleet}, n.cfg.Buckets...)
+	names := slices.Clone(n.cfg.Buckets)
 	if joinAll {
 		names = append(n.store.Buckets(), DefaultBucket)
 	}
+	names = append(names, bus.Fleet)
 	var err error
 	n.bus, err = bus.New(n.cfg.Conn, bus.Options{
 		Node: n.self.Node, Prefix: n.cfg.Prefix, Deliver: n.deliver, Notify: n.notice, Logger: n.log,

@@ -209,11 +209,13 @@ func lastError(nc *nats.Conn) string {
 	return ""
 }
 
-// await returns at the first signal that ends the node.
+// await returns at the first signal that ends the node, or once it has left.
 func (s *serving) await(ctx context.Context, hup <-chan os.Signal) {
 	for {
 		select {
 		case <-ctx.Done():
+			return
+		case <-s.node.Left():
 			return
 		case <-hup:
 			s.reload()
