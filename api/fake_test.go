@@ -196,7 +196,7 @@ func (f *fake) Leave(_ context.Context, now bool) error {
 }
 
 func (f *fake) Forget(_ context.Context, node string, force bool) error {
-	if node == "live" && !force {
+	if node == "alive" && !force {
 		return api.ErrMemberLive
 	}
 	return nil

@@ -102,15 +102,16 @@ func TestNobodyIsOverdueForOurSilence(t *testing.T) {
 
 // TestEvictionIsToldOnce, not by each process that comes after.
 func TestEvictionIsToldOnce(t *testing.T) {
-	begin := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	b := newBenchWith(t, syncer.Options{EvictAfter: time.Hour, Members: []syncer.Member{
-		{Node: "b", Heard: begin.Add(-2 * time.Hour), Buckets: []string{"orders"}},
-		{Node: "c", Heard: begin.Add(-time.Minute), Buckets: []string{"orders"}},
+	b := newBench(t)
+	b.engine = syncer.New(instance("a", nonceA), b.store, syncer.Options{EvictAfter: time.Hour, Members: []syncer.Member{
+		{Node: "b", Heard: b.now.Add(-2 * time.Hour), Buckets: []string{"orders"}},
+		{Node: "c", Heard: b.now.Add(-time.Minute), Buckets: []string{"orders"}},
 	}})
+	out := b.step(syncer.Connected{MaxPayload: 1 << 20})
 	if s := b.stateOf("c"); s != syncer.MemberOverdue {
 		t.Errorf("not heard by this process, c is %s", s)
 	}
-	out := b.quiet(time.Minute)
+	out = append(out, b.quiet(time.Minute)...)
 	wantEvents(t, out, "c") // it may not have had the time
 	out = append(out, b.quiet(30*time.Minute)...)
 	wantEvents(t, out, "b")
