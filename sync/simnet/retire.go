@@ -22,6 +22,16 @@ func (n *Node) retire(name string, state syncer.MemberState) {
 // Readmit takes back what Forget or Leave has done.
 func (n *Node) Readmit(name string) { n.Write(syncer.Fleet, carry.Readmit(name)) }
 
+// retireOrReadmit has n forget m, or take it back if it has been forgotten.
+func (w *World) retireOrReadmit(n, m *Node) {
+	if _, gone := n.retired[m.name]; gone {
+		n.Readmit(m.name)
+	} else if n.up && !n.fenced && !n.full {
+		w.Stats.Count[Retirements]++
+		n.Forget(m.name)
+	}
+}
+
 // refuses reports whether the node was retired, and so takes no writes of
 // clients.
 func (n *Node) refuses(bucket string) bool {

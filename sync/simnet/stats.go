@@ -39,9 +39,10 @@ const (
 	CutPages // a link is cut as a page leaves
 	ClockSteps
 	Restarts
-	Restores  // of an older disk
-	Clones    // of a disk, started under the same name
-	Fences    // of the younger of two instances
+	Restores // of an older disk
+	Clones   // of a disk, started under the same name
+	Fences   // of the younger of two instances
+	Retirements
 	Evictions // a collection without a member that was away for too long
 	Forced    // tombstones collected whoever had not seen them
 
@@ -65,7 +66,7 @@ var names = [kinds]string{
 	Refusals: "batches refused by a full disk", FullDisks: "disks that fill up", SlowDisks: "slow disks", SlowLinks: "slow links",
 	CutPages: "links cut as a page leaves", ClockSteps: "steps of a wall clock", Restarts: "restarts",
 	Restores: "older disks put back", Clones: "copies of a disk started", Fences: "younger doubles fenced",
-	Evictions: "collections without a member", Forced: "tombstones collected by force",
+	Retirements: "members forgotten", Evictions: "collections without a member", Forced: "tombstones collected by force",
 	Pulls: "pulls", Pages: "pages", Cutoffs: "streams cut", Compared: "clocks compared by parts", Announced: "announced writes",
 	Overflows: "overflows of the gap buffer", Stable: "stable tombstones collected", Reconciles: "reconciles",
 	Reissued: "writes issued again",
@@ -77,7 +78,7 @@ func (k Kind) String() string { return names[k] }
 // network does to single messages.
 func (s *Stats) Faults() int {
 	n := 0
-	for _, k := range []Kind{Cuts, CutPages, Crashes, FullDisks, SlowDisks, SlowLinks, ClockSteps, Restores, Clones} {
+	for _, k := range []Kind{Cuts, CutPages, Crashes, FullDisks, SlowDisks, SlowLinks, ClockSteps, Restores, Clones, Retirements} {
 		n += s.Count[k]
 	}
 	return n
