@@ -59,8 +59,8 @@ func (n *Node) leave(ctx context.Context, now bool) error {
 	if _, err := n.tellFleet(ctx, op); err != nil {
 		return err
 	}
-	if now {
-		return nil
+	if err := n.store.Sync(); err != nil || now {
+		return err
 	}
 	// It has left, whether all have heard of it or not: they tell each other.
 	if err := n.handOver(ctx, []string{bus.Fleet}); err != nil {
