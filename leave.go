@@ -38,7 +38,7 @@ func (n *Node) Leave(ctx context.Context, now bool) error {
 		n.feed(syncer.HandOver{}) // of nothing
 		return err
 	}
-	n.log.Info("left the fleet")
+	n.log.InfoContext(ctx, "left the fleet")
 	close(n.left)
 	return nil
 }
@@ -64,7 +64,7 @@ func (n *Node) leave(ctx context.Context, now bool) error {
 	}
 	// It has left, whether all have heard of it or not: they tell each other.
 	if err := n.handOver(ctx, []string{bus.Fleet}); err != nil {
-		n.log.Warn("not every live node is known to have heard that this one has left", "error", err)
+		n.log.WarnContext(ctx, "not every live node is known to have heard that this one has left", "error", err)
 	}
 	return nil
 }

@@ -207,7 +207,7 @@ func (n *Node) Collect(ctx context.Context, bucket string, age time.Duration) (i
 	}
 	gone, err := carry.CollectOlder(n.store, time.Now(), bucket, age)
 	if gone > 0 {
-		n.log.Info("tombstones collected by force", "bucket", bucket, "rows", gone, "older_than", age)
+		n.log.InfoContext(ctx, "tombstones collected by force", "bucket", bucket, "rows", gone, "older_than", age)
 		n.touch(bucket)
 	}
 	return gone, err

@@ -122,7 +122,8 @@ func (e *Engine) beatDigests() []oplog.Digest {
 	names := sorted(e.buckets)
 	for range names {
 		name := names[e.beat.turn%len(names)]
-		if !told[name] && !(spare && name == Fleet) && !add(name) {
+		passed := told[name] || spare && name == Fleet
+		if !passed && !add(name) {
 			break
 		}
 		e.beat.turn++

@@ -43,14 +43,14 @@ func wantEvents(t *testing.T, list []syncer.Action, peer string, want ...syncer.
 	}
 }
 
-func beatOf(node string, nonce oplog.Nonce) *oplog.Heartbeat {
-	return &oplog.Heartbeat{From: instance(node, nonce), Digests: []oplog.Digest{{Bucket: "orders"}}}
+func beatOfB() *oplog.Heartbeat {
+	return &oplog.Heartbeat{From: instance("b", nonceB), Digests: []oplog.Digest{{Bucket: "orders"}}}
 }
 
 // TestMemberFallsSilentAndReturns: each state is told once.
 func TestMemberFallsSilentAndReturns(t *testing.T) {
 	b := newBenchWith(t, syncer.Options{EvictAfter: time.Hour})
-	wantEvents(t, b.hear("b", beatOf("b", nonceB)), "b")
+	wantEvents(t, b.hear("b", beatOfB()), "b")
 	if s := b.stateOf("b"); s != syncer.MemberLive {
 		t.Errorf("heard just now, it is %s", s)
 	}
@@ -67,8 +67,8 @@ func TestMemberFallsSilentAndReturns(t *testing.T) {
 	if s := b.stateOf("b"); s != syncer.MemberEvicted {
 		t.Errorf("silent for hours, it is %s", s)
 	}
-	wantEvents(t, b.hear("b", beatOf("b", nonceB)), "b", syncer.EventReturned)
-	wantEvents(t, b.hear("b", beatOf("b", nonceB)), "b")
+	wantEvents(t, b.hear("b", beatOfB()), "b", syncer.EventReturned)
+	wantEvents(t, b.hear("b", beatOfB()), "b")
 	if s := b.stateOf("b"); s != syncer.MemberLive {
 		t.Errorf("heard again, it is %s", s)
 	}
@@ -77,22 +77,22 @@ func TestMemberFallsSilentAndReturns(t *testing.T) {
 // TestStoppedMemberIsNotOverdue: it has said so.
 func TestStoppedMemberIsNotOverdue(t *testing.T) {
 	b := newBench(t)
-	b.hear("b", beatOf("b", nonceB))
-	bye := beatOf("b", nonceB)
+	b.hear("b", beatOfB())
+	bye := beatOfB()
 	bye.Stopping = true
 	b.hear("b", bye)
 	wantEvents(t, b.quiet(time.Hour), "b")
 	if s := b.stateOf("b"); s != syncer.MemberStopped {
 		t.Errorf("it is %s", s)
 	}
-	wantEvents(t, b.hear("b", beatOf("b", nonceB)), "b")
+	wantEvents(t, b.hear("b", beatOfB()), "b")
 }
 
 // TestNobodyIsOverdueForOurSilence: who was cut off itself waits as long as it
 // would have anyway.
 func TestNobodyIsOverdueForOurSilence(t *testing.T) {
 	b := newBench(t)
-	b.hear("b", beatOf("b", nonceB))
+	b.hear("b", beatOfB())
 	b.step(syncer.Disconnected{})
 	out := b.quiet(time.Hour)
 	out = append(out, b.step(syncer.Connected{MaxPayload: 1 << 20})...)
@@ -116,7 +116,7 @@ func TestEvictionIsToldOnce(t *testing.T) {
 	out = append(out, b.quiet(30*time.Minute)...)
 	wantEvents(t, out, "b")
 	wantEvents(t, out, "c", syncer.EventOverdue)
-	wantEvents(t, b.hear("b", beatOf("b", nonceB)), "b", syncer.EventReturned)
+	wantEvents(t, b.hear("b", beatOfB()), "b", syncer.EventReturned)
 }
 
 // TestRetiredMemberDoesNotCount is rule G4 for one that left or was forgotten: it
@@ -158,7 +158,7 @@ func TestRetiredMemberDoesNotCount(t *testing.T) {
 // and it ends.
 func TestReportIsAnsweredOnce(t *testing.T) {
 	b := newBench(t)
-	b.hear("b", beatOf("b", nonceB))
+	b.hear("b", beatOfB())
 	report := &oplog.Report{From: instance("b", nonceB), Bucket: "orders", Clock: oplog.Clock{origin: 1}}
 	if n := sent[*oplog.Report](b.hear("b", report)); n != 1 {
 		t.Errorf("%d answers, want 1", n)

@@ -27,12 +27,7 @@ As one node has heard. live: heard lately. stopped: said that it stops. overdue:
 
 // Run prints who belongs to the fleet.
 func (c *membersCmd) Run(a *app) error {
-	client, done, err := a.client(c.Node)
-	if err != nil {
-		return err
-	}
-	defer done()
-	st, err := client.Status(a.ctx)
+	st, err := a.statusOf(c.Node)
 	if err != nil {
 		return err
 	}
