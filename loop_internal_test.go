@@ -75,3 +75,24 @@ func TestWatchersWaitForTheDisk(t *testing.T) {
 		t.Error("a write issued again is not told as a local one")
 	}
 }
+
+// TestQueuedWritesAreTurnedAway by a node that has begun to leave: those before
+// it are handed over, and nobody would wait for these. The fleet's own bucket
+// still takes what the node has to say, and a request without operations waits
+// for those before it.
+func TestQueuedWritesAreTurnedAway(t *testing.T) {
+	n := &Node{}
+	n.retired.Store(new("leaving"))
+	for name, refused := range map[string]bool{"orders": true, "_fleet": false} {
+		l := &loop{node: n, name: name, bucket: storeBucket(t), hub: newHub()}
+		write := &request{ops: []store.Op{{Key: []byte("k"), Value: []byte("v")}}, done: make(chan result, 1)}
+		barrier := &request{done: make(chan result, 1)}
+		l.writeGroup([]*request{write, barrier}, func(g group) { l.answer(g, nil) })
+		if _, ok := errors.AsType[*RetiredError]((<-write.done).err); ok != refused {
+			t.Errorf("%s: refused %v, want %v", name, ok, refused)
+		}
+		if res := <-barrier.done; res.err != nil {
+			t.Errorf("%s: what waits is answered with %v", name, res.err)
+		}
+	}
+}
