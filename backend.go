@@ -138,7 +138,7 @@ func (n serviceBackend) Verify(_ context.Context, bucket string) ([]api.BucketDi
 		d, clock := b.DurableState()
 		list = append(list, api.BucketDigest{
 			Bucket: name, Clock: clockText(clock), Ahead: api.Hex(d.Ahead), Hash: api.Hex(d.Sum),
-			Keys: b.Keys(), Pure: d.Ahead == 0,
+			Keys: b.Keys(), Pure: d.Ahead == 0 || b.Pure(n.forgotten),
 		})
 	}
 	return list, nil
@@ -253,6 +253,10 @@ func asAPIError(err error) *api.Error {
 		{is(ErrClosed), api.ErrStopping},
 		{is(ErrSlowWatcher), api.ErrSlow},
 		{as[*FencedError], api.ErrFenced},
+		{as[*RetiredError], api.ErrRetired},
+		{is(ErrNoMember), api.ErrNoMember},
+		{as[*MemberLiveError], api.ErrMemberLive},
+		{as[*NotHandedOverError], api.ErrNotHandedOver},
 		{as[*store.ReadOnlyError], api.ErrReadOnly},
 		{as[*bus.NameError], api.ErrBadBucket},
 	} {

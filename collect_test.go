@@ -53,11 +53,11 @@ func TestDeletesAreForgottenByAll(t *testing.T) {
 // remember deletes for loses what they deleted and keeps what only it has.
 func TestEvictedNodeIsReconciled(t *testing.T) {
 	s, alone := startServer(t), startServer(t)
-	short := func(name, dir string) replicator.Config {
+	brief := func(name, dir string) replicator.Config {
 		return replicator.Config{Node: name, Dir: dir, CollectEvery: 100 * time.Millisecond, EvictAfter: 3 * time.Second}
 	}
-	a, dir := open(t, s.ClientURL(), short("a", "")), t.TempDir()
-	c := open(t, s.ClientURL(), short("c", dir))
+	a, dir := open(t, s.ClientURL(), brief("a", "")), t.TempDir()
+	c := open(t, s.ClientURL(), brief("c", dir))
 	put(t, bucket(t, a), "deleted", "1")
 	put(t, bucket(t, a), "kept", "1")
 	eventually(t, "c has both", func() bool {
@@ -69,12 +69,12 @@ func TestEvictedNodeIsReconciled(t *testing.T) {
 	del(t, bucket(t, a), "deleted")
 	eventually(t, "a forgets the delete without c", func() bool { return tombstones(t, a) == 0 })
 
-	c = open(t, alone.ClientURL(), short("c", dir)) // it does not reach a
+	c = open(t, alone.ClientURL(), brief("c", dir)) // it does not reach a
 	put(t, bucket(t, c), "unseen", "1")
 	if err := c.Close(); err != nil {
 		t.Fatal(err)
 	}
-	c = open(t, s.ClientURL(), short("c", dir))
+	c = open(t, s.ClientURL(), brief("c", dir))
 	eventually(t, "what a deleted is gone at c", gone(bucket(t, c), "deleted"))
 	eventually(t, "a has what c wrote alone", has(bucket(t, a), "unseen", "1"))
 	eventually(t, "c has ended the reconcile", func() bool {

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
 
+	"replicator/bus"
 	"replicator/carry"
 	"replicator/oplog"
 	"replicator/store"
@@ -74,9 +76,15 @@ func newLoop(n *Node, b *store.Bucket, name string) *loop {
 // write queues operations and waits for their group. An error that wraps
 // ctx.Err() while waiting for the disk leaves open whether they were written.
 func (l *loop) write(ctx context.Context, ops []store.Op) ([]oplog.Entry, error) {
-	if reason := l.node.fence.Load(); reason != nil {
-		return nil, &FencedError{Reason: *reason}
+	if err := l.node.refusal(); err != nil {
+		return nil, err
 	}
+	return l.submit(ctx, ops)
+}
+
+// submit is write for the node's own purposes: one that has left, or that was
+// forgotten, may still say so.
+func (l *loop) submit(ctx context.Context, ops []store.Op) ([]oplog.Entry, error) {
 	r := &request{ops: ops, done: make(chan result, 1)}
 	for _, op := range ops {
 		r.size += len(op.Key) + len(op.Value) + 160
@@ -187,6 +195,9 @@ func (l *loop) gather(first *request) (requests []*request, next *request) {
 // writeGroup writes requests as one batch. If one of them is more than a row can
 // take, each is written alone: the others are not to blame.
 func (l *loop) writeGroup(requests []*request, finish func(group)) {
+	if requests = l.admit(requests); len(requests) == 0 {
+		return
+	}
 	ops := requests[0].ops
 	if len(requests) > 1 {
 		ops = nil
@@ -212,6 +223,22 @@ func (l *loop) writeGroup(requests []*request, finish func(group)) {
 		return
 	}
 	finish(g)
+}
+
+// admit turns those away that were queued before the node began to leave or was
+// forgotten, and not written yet. A request without operations waits for those
+// before it.
+func (l *loop) admit(requests []*request) []*request {
+	reason := l.node.retired.Load()
+	if reason == nil || l.name == bus.Fleet {
+		return requests
+	}
+	return slices.DeleteFunc(requests, func(r *request) bool {
+		if len(r.ops) > 0 {
+			r.done <- result{err: &RetiredError{Reason: *reason}}
+		}
+		return len(r.ops) > 0
+	})
 }
 
 // finish makes a group durable, answers its callers, then publishes it: nothing
@@ -416,6 +443,9 @@ func (l *loop) applied(a store.Applied, err error) {
 	}
 	l.hub.release(l.bucket.DurableCovers)
 	l.node.touch(l.name)
+	if l.name == bus.Fleet {
+		l.node.heedRoster()
+	}
 }
 
 func sessionToken(id uint64) string { return strconv.FormatUint(id, 16) }

@@ -32,7 +32,7 @@ func TestOneBadWriteLeavesItsGroupAlone(t *testing.T) {
 	if _, err := b.ApplyLive(time.Now(), []*oplog.Live{{Bucket: "orders", Origin: o, First: 1, Last: 1, Entries: []oplog.Entry{last}}}); err != nil {
 		t.Fatal(err)
 	}
-	l := &loop{bucket: b, hub: newHub()}
+	l := &loop{node: &Node{}, bucket: b, hub: newHub()}
 	var requests []*request
 	for _, key := range []string{"before", "frozen", "after"} {
 		requests = append(requests, &request{ops: []store.Op{{Key: []byte(key), Value: []byte("v")}}, done: make(chan result, 1)})
@@ -73,5 +73,26 @@ func TestWatchersWaitForTheDisk(t *testing.T) {
 	}
 	if ev := <-w.events; !ev.Local {
 		t.Error("a write issued again is not told as a local one")
+	}
+}
+
+// TestQueuedWritesAreTurnedAway by a node that has begun to leave: those before
+// it are handed over, and nobody would wait for these. The fleet's own bucket
+// still takes what the node has to say, and a request without operations waits
+// for those before it.
+func TestQueuedWritesAreTurnedAway(t *testing.T) {
+	n := &Node{}
+	n.retired.Store(new("leaving"))
+	for name, refused := range map[string]bool{"orders": true, "_fleet": false} {
+		l := &loop{node: n, name: name, bucket: storeBucket(t), hub: newHub()}
+		write := &request{ops: []store.Op{{Key: []byte("k"), Value: []byte("v")}}, done: make(chan result, 1)}
+		barrier := &request{done: make(chan result, 1)}
+		l.writeGroup([]*request{write, barrier}, func(g group) { l.answer(g, nil) })
+		if _, ok := errors.AsType[*RetiredError]((<-write.done).err); ok != refused {
+			t.Errorf("%s: refused %v, want %v", name, ok, refused)
+		}
+		if res := <-barrier.done; res.err != nil {
+			t.Errorf("%s: what waits is answered with %v", name, res.err)
+		}
 	}
 }

@@ -38,6 +38,12 @@ type Node struct {
 	fence  atomic.Pointer[string]
 	online atomic.Bool
 
+	roster  atomic.Pointer[map[string]syncer.Retired] // who has left or was forgotten; never changed in place
+	retired atomic.Pointer[string]                    // why this node is one of them, or about to be
+	leaving atomic.Bool
+	left    chan struct{} // closed by Leave
+	heeding sync.Mutex    // held while roster and retired change together
+
 	service *api.Service
 
 	ctx    context.Context //nolint:containedctx // the life of the node's loops, ended by Close
@@ -73,6 +79,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	n := &Node{
 		cfg: cfg, log: cfg.Logger, events: make(chan syncer.Event, eventBacklog), asks: make(chan func()),
 		loops: map[string]*loop{}, dirty: make(chan struct{}, 1), touched: map[string]bool{},
+		left: make(chan struct{}),
 	}
 	if err := n.openStore(); err != nil {
 		return nil, err
@@ -125,6 +132,7 @@ func (n *Node) start() error {
 	if joinAll {
 		names = append(n.store.Buckets(), DefaultBucket)
 	}
+	names = append(names, bus.Fleet)
 	var err error
 	n.bus, err = bus.New(n.cfg.Conn, bus.Options{
 		Node: n.self.Node, Prefix: n.cfg.Prefix, Deliver: n.deliver, Notify: n.notice, Logger: n.log,
@@ -137,8 +145,12 @@ func (n *Node) start() error {
 	if err != nil {
 		return err
 	}
+	roster, ok := n.takeRoster()
+	if !ok {
+		return errors.New("replicator: the fleet's bucket cannot be read")
+	}
 	n.engine = syncer.New(n.self, carry.View{Store: n.store}, syncer.Options{
-		JoinAll: joinAll, Members: members, EvictAfter: n.cfg.EvictAfter, CollectEvery: n.cfg.CollectEvery,
+		JoinAll: joinAll, Members: members, Retired: roster, EvictAfter: n.cfg.EvictAfter, CollectEvery: n.cfg.CollectEvery,
 	})
 	n.group.Go(n.runEngine)
 	n.group.Go(n.runSync)
@@ -187,10 +199,21 @@ func (n *Node) CreateBucket(name string) (*Bucket, error) {
 	return &Bucket{node: n, loop: l}, nil
 }
 
-// Buckets lists the buckets that this node holds, in order.
-func (n *Node) Buckets() []string { return n.store.Buckets() }
+// Buckets lists the buckets that this node holds, in order. The one in which
+// nodes keep what concerns all of them is left out.
+func (n *Node) Buckets() []string {
+	return slices.DeleteFunc(n.store.Buckets(), func(name string) bool { return name == bus.Fleet })
+}
 
+// loop returns that of a bucket which users may have.
 func (n *Node) loop(name string) (*loop, error) {
+	if name == bus.Fleet {
+		return nil, fmt.Errorf("%w: %s", ErrNoBucket, name)
+	}
+	return n.held(name)
+}
+
+func (n *Node) held(name string) (*loop, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.closed {

@@ -4,9 +4,11 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"replicator/api"
+	"replicator/bus"
 	syncer "replicator/sync"
 )
 
@@ -14,8 +16,11 @@ import (
 // peers. It asks the engine and returns within ctx.
 func (n *Node) Status(_ context.Context) api.Status {
 	s := api.Status{Node: n.Name(), Version: n.Version(), Ready: n.Ready(), Online: n.online.Load(), Joins: n.cfg.Buckets}
-	if reason := n.fence.Load(); reason != nil {
-		s.Fenced = *reason
+	switch fence, retired := n.fence.Load(), n.retired.Load(); {
+	case fence != nil:
+		s.Fenced = *fence
+	case retired != nil:
+		s.Fenced = *retired
 	}
 	if err := n.store.ReadOnly(); err != nil {
 		s.NoWrite = text(err)
@@ -23,8 +28,10 @@ func (n *Node) Status(_ context.Context) api.Status {
 	var peers map[string]syncer.PeerStatus
 	states := map[string]syncer.BucketStatus{}
 	names := n.Buckets()
+	var members []syncer.MemberStatus
 	n.ask(func() {
-		peers = n.engine.Peers()
+		peers, members = n.engine.Peers(), n.engine.Members()
+		states[bus.Fleet] = n.engine.Bucket(bus.Fleet)
 		for _, name := range names {
 			states[name] = n.engine.Bucket(name)
 		}
@@ -32,6 +39,8 @@ func (n *Node) Status(_ context.Context) api.Status {
 	for _, name := range names {
 		s.Buckets = append(s.Buckets, n.bucketStatus(name, states[name], peers))
 	}
+	s.Fleet = new(n.bucketStatus(bus.Fleet, states[bus.Fleet], peers))
+	s.Members = n.memberStatus(members)
 	for _, name := range sortedKeys(peers) {
 		p := peers[name]
 		s.Peers = append(s.Peers, api.PeerStatus{
@@ -51,9 +60,9 @@ func (n *Node) bucketStatus(name string, st syncer.BucketStatus, peers map[strin
 	d := b.Digest()
 	out.Keys, out.Tombstones, out.Clock = b.Keys(), b.Tombstones(), clockText(b.Clock())
 	out.Reconcile = b.Reconciling()
-	out.Hash, out.Pure = api.Hex(d.Sum), d.Ahead == 0
+	out.Hash, out.Pure = api.Hex(d.Sum), d.Ahead == 0 || b.Pure(n.forgotten)
 	out.Pull = pullStatus(st.Pull)
-	if l, err := n.loop(name); err == nil {
+	if l, err := n.held(name); err == nil {
 		out.Conflicts = l.meter.total.Load()
 	}
 	for _, node := range sortedKeys(peers) {
@@ -69,6 +78,37 @@ func (n *Node) bucketStatus(name string, st syncer.BucketStatus, peers map[strin
 		out.Peers = append(out.Peers, bp)
 	}
 	return out
+}
+
+// memberStatus lists this node and those it knows of, by name.
+func (n *Node) memberStatus(others []syncer.MemberStatus) []api.MemberStatus {
+	own := syncer.MemberStatus{
+		Node: n.self.Node, State: syncer.MemberLive, Heard: time.Now(), Buckets: n.store.Buckets(),
+		Retired: (*n.roster.Load())[n.self.Node],
+	}
+	if own.Retired.State != "" {
+		own.State = own.Retired.State
+	}
+	list := make([]api.MemberStatus, 0, len(others)+1)
+	for _, m := range append(others, own) {
+		list = append(list, api.MemberStatus{
+			Node: m.Node, Role: "master", State: string(m.State), LastHeard: m.Heard.UTC(),
+			Buckets: userBuckets(m.Buckets), HoldsUp: userBuckets(m.HoldsUp),
+			RetiredBy: m.Retired.By, RetiredAt: m.Retired.At, ThisNode: m.Node == n.self.Node,
+		})
+	}
+	slices.SortFunc(list, func(a, b api.MemberStatus) int { return strings.Compare(a.Node, b.Node) })
+	return list
+}
+
+func userBuckets(names []string) []string {
+	list := []string{}
+	for _, name := range names {
+		if name != bus.Fleet {
+			list = append(list, name)
+		}
+	}
+	return list
 }
 
 // pullStatus estimates the time left from the pace so far. The donor's rows

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"iter"
+	"time"
 
 	"replicator/oplog"
 )
@@ -47,6 +48,18 @@ type Backend interface {
 	// TakeConflict writes one of them again and takes it off the list.
 	// ErrNotFound if it is not there.
 	TakeConflict(ctx context.Context, bucket string, dot oplog.Dot) (oplog.Stamp, error)
+	// Leave has the node leave the fleet for good, once the others have all it
+	// has or, if now is set, at once. ErrNotHandedOver if ctx ends before.
+	Leave(ctx context.Context, now bool) error
+	// Forget retires another node; ErrNoMember if nobody knows it, ErrMemberLive
+	// if it was heard lately and force is not set.
+	Forget(ctx context.Context, node string, force bool) error
+	// Readmit takes back what Leave or Forget has done. ErrNoMember if the node
+	// was not retired.
+	Readmit(ctx context.Context, node string) error
+	// Collect drops the tombstones of the bucket, of all where it is empty, that
+	// are older than age, whoever may not have them.
+	Collect(ctx context.Context, bucket string, age time.Duration) ([]BucketCollected, error)
 }
 
 // A WriteOp puts a value or deletes a key.

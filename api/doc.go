@@ -1,8 +1,8 @@
 // Package api is the data API of a node over NATS: the micro service that
 // serves it and the client that speaks to it, from one definition of every verb.
 //
-// A verb is asked on <prefix>.<bucket>.api.<node>.<verb>. Status, verify and
-// sync of all buckets name the bucket _fleet. The verbs get, put, del, ls and
+// A verb is asked on <prefix>.<bucket>.api.<node>.<verb>. Status, verify, sync
+// and collect of all buckets, and what concerns members, name the bucket _fleet. The verbs get, put, del, ls and
 // status are also served on <prefix>.<bucket>.api.any.<verb>, by any one node;
 // a request to any has to fit one message.
 //
@@ -17,6 +17,10 @@
 //	sync    body: nothing             a stream of progress, then done
 //	status  body: nothing             reply: a [Status]
 //	verify  body: nothing             reply: {"v":1,"node","joins","buckets":[BucketDigest]}
+//	leave   body: {"now"}             reply: {"v":1,"node","member"}, after which the node ends
+//	forget  body: {"node","force"}    reply: {"v":1,"node","member"}
+//	readmit body: {"node"}            reply: as forget
+//	collect body: {"older_than_ms"}   reply: {"v":1,"node","buckets":[{"bucket","rows"}]}
 //
 // A record is one line of JSON, the same as in the files of import and export:
 // {"key","value"}, or key_b64 and value_b64 where bytes are not UTF-8. In the

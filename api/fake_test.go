@@ -188,6 +188,34 @@ func (f *fake) Sync(ctx context.Context, bucket string, progress func(api.SyncPr
 	return nil
 }
 
+func (f *fake) Leave(_ context.Context, now bool) error {
+	if !now {
+		return api.ErrNotHandedOver.With("b lacks writes")
+	}
+	return nil
+}
+
+func (f *fake) Forget(_ context.Context, node string, force bool) error {
+	if node == "alive" && !force {
+		return api.ErrMemberLive
+	}
+	return nil
+}
+
+func (f *fake) Readmit(_ context.Context, node string) error {
+	if node != "gone" {
+		return api.ErrNoMember
+	}
+	return nil
+}
+
+func (f *fake) Collect(_ context.Context, bucket string, age time.Duration) ([]api.BucketCollected, error) {
+	if bucket == "" {
+		bucket = "default"
+	}
+	return []api.BucketCollected{{Bucket: bucket, Rows: int(age / time.Hour)}}, nil
+}
+
 func (f *fake) Conflicts(_ context.Context, bucket string) iter.Seq2[api.Lost, error] {
 	return func(yield func(api.Lost, error) bool) {
 		f.mu.Lock()

@@ -137,7 +137,7 @@ func (s *Service) takeConflict(ctx context.Context, r *request) (*reply, error) 
 // empty, that lost a conflict in the bucket, without their values.
 func (c *Client) Conflicts(ctx context.Context, node, bucket string) iter.Seq2[Lost, error] {
 	return func(yield func(Lost, error) bool) {
-		names, err := c.namesOf(ctx, node)
+		names, err := c.NamesOf(ctx, node)
 		if err != nil {
 			yield(Lost{}, err)
 			return
@@ -169,7 +169,9 @@ func (c *Client) Conflicts(ctx context.Context, node, bucket string) iter.Seq2[L
 
 func isNoBucket(err error) bool { return asError(err).Is(ErrNoBucket) }
 
-func (c *Client) namesOf(ctx context.Context, node string) ([]string, error) {
+// NamesOf returns node or, where it is empty, the names of all nodes that answer.
+// A *NoNodeError if none does.
+func (c *Client) NamesOf(ctx context.Context, node string) ([]string, error) {
 	if node != "" {
 		return []string{node}, nil
 	}

@@ -16,6 +16,8 @@ type Status struct {
 	Joins   []string       `json:"joins,omitempty"` // the buckets it is set to hold; none: every bucket heard of
 	Buckets []BucketStatus `json:"buckets"`
 	Peers   []PeerStatus   `json:"peers"`
+	Members []MemberStatus `json:"members"`
+	Fleet   *BucketStatus  `json:"fleet"` // the bucket in which nodes keep what concerns them all
 }
 
 // A BucketStatus tells how one bucket of a node stands.

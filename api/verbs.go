@@ -25,6 +25,11 @@ const (
 
 	verbConflicts = "conflicts"
 	verbTake      = "take"
+
+	verbLeave   = "leave"
+	verbForget  = "forget"
+	verbReadmit = "readmit"
+	verbCollect = "collect"
 )
 
 // anyVerbs are those that any node may answer: one request, one reply.
@@ -44,6 +49,11 @@ func (s *Service) verbs() map[string]handler {
 
 		verbConflicts: s.ready(s.conflicts),
 		verbTake:      s.ready(s.takeConflict),
+
+		verbLeave:   s.ready(s.leave),
+		verbForget:  s.ready(s.forget),
+		verbReadmit: s.ready(s.readmit),
+		verbCollect: s.ready(s.collect),
 	}
 }
 

@@ -71,8 +71,17 @@ func stretch(rec *syncer.Reconcile, token store.Token, gate *syncer.Gate, entrie
 // Collect drops what the engine found to be known to all. It returns how many
 // rows went.
 func Collect(s *store.Store, now time.Time, a syncer.Collect) (n int, err error) {
-	b, err := held(s, a.Bucket)
-	o := store.CollectOptions{Stable: a.Stable, Upto: a.Upto}
+	return collect(s, now, a.Bucket, store.CollectOptions{Stable: a.Stable, Upto: a.Upto})
+}
+
+// CollectOlder drops the bucket's tombstones that are older than age, whoever
+// may not have them: rule G5. It returns how many rows went.
+func CollectOlder(s *store.Store, now time.Time, bucket string, age time.Duration) (n int, err error) {
+	return collect(s, now, bucket, store.CollectOptions{Force: true, Upto: oplog.HLCAt(now.Add(-age))})
+}
+
+func collect(s *store.Store, now time.Time, bucket string, o store.CollectOptions) (n int, err error) {
+	b, err := held(s, bucket)
 	for err == nil {
 		var c store.Collected
 		c, err = b.Collect(now, o)

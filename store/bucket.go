@@ -202,6 +202,20 @@ func (b *Bucket) Ahead() oplog.Clock {
 	return b.state.ahead.Clone()
 }
 
+// Pure reports whether every write that is held is covered by the clock, but for
+// those of nodes that closed names: what they wrote last may have died with
+// them, and nobody can ever cover the rest.
+func (b *Bucket) Pure(closed func(node string) bool) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for o := range b.state.ahead {
+		if !closed(o.Node) {
+			return false
+		}
+	}
+	return true
+}
+
 // Keys returns how many rows are no tombstones. A row whose expiry has passed
 // counts until it is collected.
 func (b *Bucket) Keys() uint64 {

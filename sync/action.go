@@ -154,6 +154,12 @@ const (
 	EventCaughtUp   EventKind = "caught_up"   // the bucket follows live again
 	EventReconcile  EventKind = "reconcile"   // all rows are compared with a donor that collected deletes we never saw
 	EventReconciled EventKind = "reconciled"  // that has ended
+	EventOverdue    EventKind = "overdue"     // a member is silent
+	EventEvicted    EventKind = "evicted"     // for so long that tombstones are collected without it
+	EventReturned   EventKind = "returned"    // one that was overdue or evicted is heard again
+	EventLeft       EventKind = "left"        // a member has left for good
+	EventForgotten  EventKind = "forgotten"   // an operator has retired a member
+	EventReadmitted EventKind = "readmitted"  // and has taken that back
 )
 
 func (Beat) action()          {}

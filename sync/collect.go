@@ -36,6 +36,9 @@ func (e *Engine) hearReport(m *oplog.Report) {
 	}
 	if pd := p.digests[m.Bucket]; pd != nil {
 		pd.report = &report{clock: m.Clock, floor: m.Floor}
+		if e.now.Sub(pd.reported) > e.opt.AnswerTimeout {
+			e.sendReport(p, m.Bucket) // so that both know; the answer is not answered
+		}
 	}
 }
 
@@ -113,9 +116,17 @@ func (e *Engine) sendReports(b *bucket) {
 			continue
 		}
 		pd.unlikeSince = e.now
-		own, clock := e.store.DurableState(b.name)
-		e.do(Send{To: name, Bucket: b.name, Session: e.session(), Message: &oplog.Report{
-			From: e.self, Bucket: b.name, Clock: clock, Floor: own.Floor,
-		}})
+		e.sendReport(p, b.name)
 	}
+}
+
+// sendReport tells a peer our durable clock of a bucket.
+func (e *Engine) sendReport(p *peer, bucket string) {
+	if pd := p.digests[bucket]; pd != nil {
+		pd.reported = e.now
+	}
+	own, clock := e.store.DurableState(bucket)
+	e.do(Send{To: p.name, Bucket: bucket, Session: e.session(), Message: &oplog.Report{
+		From: e.self, Bucket: bucket, Clock: clock, Floor: own.Floor,
+	}})
 }

@@ -27,8 +27,12 @@ type Engine struct {
 	serves   map[serveKey]*serve // by who pulls
 	reading  map[uint64]*serve   // by snapshot number
 	members  map[string]*Member
-	doubles  map[oplog.Nonce]int64 // instances with our name: their wall clock when first heard
-	joining  map[string]time.Time  // buckets asked to be joined, when
+	told     map[string]MemberState // what the last event said of a member that is silent
+	retired  map[string]Retired     // who has left or was forgotten; never changed in place
+	handing  map[string]oplog.Clock // by bucket, what others must have before we leave
+	handAt   time.Time              // when they are asked next
+	doubles  map[oplog.Nonce]int64  // instances with our name: their wall clock when first heard
+	joining  map[string]time.Time   // buckets asked to be joined, when
 	beat     beat
 	numbers  uint64    // snapshot numbers drawn
 	stalls   int       // sessions served in a row whose pages were never acknowledged
@@ -37,6 +41,8 @@ type Engine struct {
 	started  time.Time // of the first step
 	due      time.Time // when tick has something to do
 	wake     time.Time // the last WakeAt
+
+	onlineSince time.Time // of the last Connected
 
 	// Only during a step.
 	now time.Time
@@ -53,6 +59,7 @@ func New(self oplog.Instance, store Store, o Options) *Engine {
 		pulls: map[uint64]*pull{}, hellos: map[uint64]*peer{},
 		serves: map[serveKey]*serve{}, reading: map[uint64]*serve{},
 		doubles: map[oplog.Nonce]int64{}, joining: map[string]time.Time{}, members: map[string]*Member{},
+		told: map[string]MemberState{}, retired: o.Retired,
 	}
 	for _, m := range o.Members {
 		e.members[m.Node] = &m
@@ -63,11 +70,12 @@ func New(self oplog.Instance, store Store, o Options) *Engine {
 // Step takes one event at the time now and returns what has to be done. The
 // same events, times and random numbers always give the same actions.
 func (e *Engine) Step(now time.Time, rnd *rand.Rand, ev Event) []Action {
+	e.now, e.rnd, e.out = now, rnd, nil
 	if e.started.IsZero() {
 		e.started = now
 		e.mistrustMembers()
+		e.recallEvicted()
 	}
-	e.now, e.rnd, e.out = now, rnd, nil
 	e.handle(ev)
 	if !e.due.IsZero() && !now.Before(e.due) {
 		e.tick()
@@ -104,6 +112,10 @@ func (e *Engine) handle(ev Event) {
 		e.syncNow()
 	case Stopping:
 		e.stop()
+	case Retirements:
+		e.setRetired(ev.Nodes)
+	case HandOver:
+		e.handOver(ev.Buckets)
 	case LiveApplied:
 		e.liveApplied(ev)
 	case PageApplied:
@@ -158,13 +170,14 @@ func (e *Engine) tick() {
 			e.closeServe(s)
 		}
 	}
+	e.tickHandOver()
 	if e.passed(e.beat.next) {
 		e.sendBeat()
 	}
 }
 
 func (e *Engine) connected() {
-	e.online = true
+	e.online, e.onlineSince = true, e.now
 	for _, name := range sorted(e.buckets) {
 		e.tell(name)
 	}

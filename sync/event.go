@@ -46,6 +46,14 @@ type (
 	// SyncNow asks for a handshake with every live peer, and for theirs with us.
 	SyncNow struct{}
 
+	// Retirements tells who has left or was forgotten: all of them, whenever that
+	// may have changed. The map must not change any more.
+	Retirements struct{ Nodes map[string]Retired }
+
+	// HandOver asks the live members to say that they have what these buckets
+	// hold durably now. See Engine.Lacking.
+	HandOver struct{ Buckets []string }
+
 	// Stopping asks for the last heartbeat. Only Synced and Tick may follow.
 	Stopping struct{}
 
@@ -106,6 +114,8 @@ func (Lost) event()           {}
 func (Joined) event()         {}
 func (Synced) event()         {}
 func (SyncNow) event()        {}
+func (Retirements) event()    {}
+func (HandOver) event()       {}
 func (Stopping) event()       {}
 func (LiveApplied) event()    {}
 func (PageApplied) event()    {}

@@ -13,6 +13,7 @@ type beat struct {
 	fresh map[string]int // buckets that changed lately: how often still to tell
 	turn  int            // where the round over the other buckets stands
 	size  int            // bytes of the last heartbeat, about
+	fleet time.Time      // when one told of the fleet's own bucket
 }
 
 const (
@@ -21,6 +22,7 @@ const (
 	idleBytes  = 450 // what one takes that has no news: a megabyte a day has to do
 	fixedBytes = 180 // a heartbeat without digests
 	digestSize = 56  // a digest without its name
+	fleetTurns = 4   // of so many idle heartbeats one tells of the fleet's own bucket, which hardly ever changes
 )
 
 // tell puts the bucket in front of the next heartbeats.
@@ -74,6 +76,7 @@ func (e *Engine) sendBeat() {
 	m := &oplog.Heartbeat{
 		From: e.self, Wall: e.now.UnixMilli(), Stopping: e.stopping, Digests: e.beatDigests(),
 	}
+	e.reviewMembers()
 	e.do(Beat{m})
 	e.beat.pause = min(max(e.beat.pause*2, e.opt.HeartbeatMin), e.opt.HeartbeatMax)
 	if e.uneasy() {
@@ -93,6 +96,7 @@ func (e *Engine) beatDigests() []oplog.Digest {
 	if len(e.beat.fresh) == 0 && e.beat.pause >= e.opt.HeartbeatMax {
 		limit = idleBytes
 	}
+	spare := limit == idleBytes && e.now.Sub(e.beat.fleet) < (fleetTurns-1)*e.opt.HeartbeatMax
 	add := func(name string) bool {
 		cost := digestSize + len(name)
 		if len(list) == oplog.MaxDigests || size+cost > limit {
@@ -100,6 +104,9 @@ func (e *Engine) beatDigests() []oplog.Digest {
 		}
 		size += cost
 		list = append(list, e.store.Durable(name))
+		if name == Fleet {
+			e.beat.fleet = e.now
+		}
 		return true
 	}
 	told := map[string]bool{}
@@ -115,7 +122,8 @@ func (e *Engine) beatDigests() []oplog.Digest {
 	names := sorted(e.buckets)
 	for range names {
 		name := names[e.beat.turn%len(names)]
-		if !told[name] && !add(name) {
+		passed := told[name] || spare && name == Fleet
+		if !passed && !add(name) {
 			break
 		}
 		e.beat.turn++
@@ -133,7 +141,7 @@ func (e *Engine) uneasy() bool {
 		if silent := e.now.Sub(p.heard); silent > overdueFor {
 			continue
 		}
-		if e.overdue(p) || e.differs(p) {
+		if e.overdue(p) && !e.closed(p.name) || e.differs(p) {
 			return true
 		}
 	}
@@ -169,6 +177,7 @@ func (e *Engine) hearBeat(m *oplog.Heartbeat) {
 		p.gap = e.now.Sub(p.heard)
 	}
 	p.heard, p.gone = e.now, false
+	e.welcome(p.name)
 	p.offset = time.Duration(m.Wall-e.now.UnixMilli()) * time.Millisecond
 	if back && p.hello == nil {
 		p.greetSoon(e)

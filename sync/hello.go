@@ -72,13 +72,14 @@ func (e *Engine) sendHello(p *peer, names []string, try int) {
 	e.at(h.deadline)
 	p.hello = h
 	e.hellos[h.session] = p
-	e.do(Send{To: p.name, Bucket: fleet, Session: h.session, Message: &oplog.Hello{
+	e.do(Send{To: p.name, Bucket: Fleet, Session: h.session, Message: &oplog.Hello{
 		From: e.self, Session: h.session, Formats: formats(), MaxBody: oplog.MaxBody, Digests: h.asked,
 	}})
 }
 
-// fleet is the bucket in whose name nodes speak of all buckets at once.
-const fleet = "_fleet"
+// Fleet is the bucket in whose name nodes speak of all buckets at once. It holds
+// what concerns all nodes.
+const Fleet = "_fleet"
 
 // formats lists the versions of byte 0 that this program reads.
 func formats() []uint64 { return []uint64{1, '{'} }

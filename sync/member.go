@@ -72,10 +72,15 @@ func (e *Engine) saveMember(m *Member) {
 	e.do(SaveMember{Member{Node: m.Node, Heard: m.Heard, Buckets: slices.Clone(m.Buckets)}})
 }
 
+func (m *Member) holds(bucket string) bool {
+	_, holds := slices.BinarySearch(m.Buckets, bucket)
+	return holds
+}
+
 // counts reports whether what the member lacks of the bucket may not be
 // collected: rule G4.
 func (e *Engine) counts(m *Member, bucket string) bool {
-	if _, holds := slices.BinarySearch(m.Buckets, bucket); !holds {
+	if !m.holds(bucket) || e.closed(m.Node) {
 		return false
 	}
 	heard := m.Heard

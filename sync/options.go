@@ -27,6 +27,9 @@ type Options struct {
 
 	// Members are those that an earlier process of this node has saved.
 	Members []Member
+	// Retired are those that have left or were forgotten, as the fleet knew when
+	// this process began.
+	Retired map[string]Retired
 	// EvictAfter is how long a member may be silent before tombstones are
 	// collected without it. Default 30 days.
 	EvictAfter time.Duration

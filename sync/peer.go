@@ -33,6 +33,7 @@ type peerDigest struct {
 	uncovered   time.Time    // since when a durable write of the peer is missing here
 	pause       time.Duration
 	report      *report   // the last one of this instance
+	reported    time.Time // when ours was sent last
 	unlikeSince time.Time // since when the digests have had other clocks than ours
 	notBefore   time.Time // pulls that brought nothing wait longer and longer
 }

@@ -29,6 +29,11 @@ type cli struct {
 	Wait      waitCmd      `cmd:"" help:"Wait until nodes are in sync."`
 	Verify    verifyCmd    `cmd:"" help:"Ask every node whether all copies are the same."`
 	Conflicts conflictsCmd `cmd:"" help:"Show writes that lost to others, and take them back."`
+	Members   membersCmd   `cmd:"" help:"List the nodes of the fleet, and how they stand."`
+	Leave     leaveCmd     `cmd:"" help:"Have a node leave the fleet for good."`
+	Forget    forgetCmd    `cmd:"" help:"Give up on a node that does not come back."`
+	Readmit   readmitCmd   `cmd:"" help:"Take a node back that left or was forgotten."`
+	Collect   collectCmd   `cmd:"" help:"Forget old deletes, whoever may not know of them."`
 	Rename    renameCmd    `cmd:"" help:"Give a stopped node another name."`
 	Decode    decodeCmd    `cmd:"" help:"Print a message of the wire, read from standard input."`
 	Version   versionCmd   `cmd:"" help:"Print the version."`
@@ -71,6 +76,11 @@ func (f scopeFlag) bucket() (string, error) {
 // nodeFlag is for commands that speak to one node.
 type nodeFlag struct {
 	Node string `env:"REPLICATOR_NODE" help:"Node to speak to. Default: the one in the server connected to, else any ready one."`
+}
+
+// yesFlag is for commands that are hard to take back.
+type yesFlag struct {
+	Yes bool `short:"y" help:"Do not ask."`
 }
 
 type jsonFlag struct {

@@ -90,6 +90,9 @@ func TestUsageErrorsAreOneLine(t *testing.T) {
 		{"serve --bucket _x", `bucket name "_x" is reserved`},
 		{"get k -b apireply", `bucket name "apireply" is reserved`},
 		{"get --key-b64 %%%", `"%%%" is not base64, as --key-b64 wants it`},
+		{"forget c", "The fleet forgets node c: writes that only its disk has are not waited for: to be confirmed with --yes"},
+		{"leave any --yes", `node name "any" is reserved`},
+		{"collect --older-than=-1h --yes", "--older-than -1h0m0s is negative"},
 		{"serve --server nats://h --listen :1", "--listen is for the embedded NATS server, which is not started because --server, --context, NATS_URL or NATS_CONTEXT is set"},
 		{"serve --listen 4222", `--listen "4222": want HOST:PORT, as 127.0.0.1:4222`},
 		{"serve --evict-after=-3h", "--evict-after -3h0m0s: want a time above 0"},
@@ -121,7 +124,7 @@ func TestEveryCommandHasAnExample(t *testing.T) {
 			leaves = append(leaves, child)
 		}
 	}
-	if len(leaves) != 16 {
+	if len(leaves) != 21 {
 		t.Errorf("%d commands", len(leaves))
 	}
 	for _, leaf := range leaves {
@@ -251,6 +254,16 @@ func TestNodeAndEveryCommand(t *testing.T) {
 		{"", "wait --in-sync", "in sync\n", 0},
 		{"", "wait --in-sync -b nope --timeout 300ms", "", 1},
 		{"", "get k --node nobody", "", 1},
+		{"", "members", "NODE  ROLE    STATE  HEARD      BUCKETS         HOLDS UP\na     master  live   this node  default,orders  -\n", 0},
+		{"", "members --json", `{"members":[{"node":"a","role":"master","state":"live",...`, 0},
+		{"", "forget a --yes", "", 1},
+		{"", "forget nobody --yes", "", 1},
+		{"", "readmit a", "", 1},
+		{"", "collect --older-than 1h --yes", "node a, bucket default: 0 rows\nnode a, bucket orders: 0 rows\n", 0},
+		{"", "collect --older-than 1h --yes -b orders --json", `{"v":1,"node":"a","buckets":[{"bucket":"orders","rows":0}]}` + "\n", 0},
+		{"", "leave a --yes --timeout 1s", "", 1},
+		{"", "leave nobody --yes", "", 1},
+		{"", "put still here", "a/...", 0},
 		{"", "version", "replicator ...", 0},
 	} {
 		got := do(step.in, strings.Fields(step.args)...)

@@ -126,6 +126,12 @@ func explainCode(err error, e *api.Error) string {
 	switch e.Code {
 	case api.ErrNoBucket.Code:
 		return fmt.Sprintf("%s; put and import make one with --create", err)
+	case api.ErrRetired.Code:
+		return fmt.Sprintf("%s; it is a member again after: replicator readmit NODE", err)
+	case api.ErrMemberLive.Code:
+		return fmt.Sprintf("%s; have it leave with: replicator leave NODE, or say --force", err)
+	case api.ErrNotHandedOver.Code:
+		return fmt.Sprintf("%s; --timeout waits longer, --now waits for nobody", err)
 	case api.ErrFenced.Code:
 		return fmt.Sprintf("%s; a stopped node gets another name with: replicator rename NEW --data DIR", err)
 	}

@@ -209,11 +209,13 @@ func (s *serving) tellReady() {
 	s.log.Info("node started", "node", s.node.Name(), "version", version(), "server", at, "data", s.cmd.Data)
 }
 
-// await returns at the first signal that ends the node.
+// await returns at the first signal that ends the node, or once it has left.
 func (s *serving) await(ctx context.Context, hup <-chan os.Signal) {
 	for {
 		select {
 		case <-ctx.Done():
+			return
+		case <-s.node.Left():
 			return
 		case <-hup:
 			s.reload()

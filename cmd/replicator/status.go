@@ -27,12 +27,7 @@ A peer is in sync if the last that was heard of it is this node's state. That is
 
 // Run prints how the node stands.
 func (c *statusCmd) Run(a *app) error {
-	client, done, err := a.client(c.Node)
-	if err != nil {
-		return err
-	}
-	defer done()
-	st, err := client.Status(a.ctx)
+	st, err := a.statusOf(c.Node)
 	if err != nil {
 		return err
 	}
@@ -40,6 +35,16 @@ func (c *statusCmd) Run(a *app) error {
 		return a.printJSON(st)
 	}
 	return printStatus(a.out, st, time.Now())
+}
+
+// statusOf asks a node, empty for any, how it stands.
+func (a *app) statusOf(node string) (api.Status, error) {
+	client, done, err := a.client(node)
+	if err != nil {
+		return api.Status{}, err
+	}
+	defer done()
+	return client.Status(a.ctx)
 }
 
 func printStatus(w io.Writer, st api.Status, now time.Time) error {

@@ -151,12 +151,23 @@ func unsynced(st api.Status, bucket string, now time.Time) error {
 			return fmt.Errorf("node %s is catching up with bucket %s", st.Node, b.Name)
 		}
 		for _, p := range b.Peers {
-			if !p.InSync && now.Sub(p.LastSeen) < peerAge && !stopping(st, p.Node) {
+			if !p.InSync && now.Sub(p.LastSeen) < peerAge && !stopping(st, p.Node) && !retired(st, p.Node) {
 				return fmt.Errorf("node %s and node %s are not in sync in bucket %s", st.Node, p.Node, b.Name)
 			}
 		}
 	}
 	return nil
+}
+
+// retired reports whether the node has left or was forgotten: what it may lack is
+// nobody's concern.
+func retired(st api.Status, node string) bool {
+	for i := range st.Members {
+		if m := &st.Members[i]; m.Node == node {
+			return !m.RetiredAt.IsZero()
+		}
+	}
+	return false
 }
 
 func stopping(st api.Status, node string) bool {

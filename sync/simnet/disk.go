@@ -139,6 +139,7 @@ func (n *Node) applyNext(bucket string) {
 	if ev != nil {
 		n.tell(ev)
 	}
+	n.heed(bucket)
 	if n.applies[bucket] = list[done:]; len(list) > done {
 		n.later(n.moment(), func() { n.applyNext(bucket) })
 	}

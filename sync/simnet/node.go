@@ -31,6 +31,7 @@ type Node struct {
 
 	store    *store.Store
 	engine   *syncer.Engine
+	retired  map[string]syncer.Retired // as the engine was told
 	donor    *carry.Donor
 	applies  map[string][]syncer.Action // by bucket, asked for and not yet carried out
 	wakes    int                        // counts WakeAt: a new one replaces the one before
@@ -135,6 +136,10 @@ func (n *Node) Start() {
 	if o.Members, err = carry.Members(st); err != nil {
 		panic(fmt.Sprintf("simnet: members of %s: %v", n.name, err))
 	}
+	if n.retired, err = carry.Retired(st); err != nil {
+		panic(fmt.Sprintf("simnet: retired members of %s: %v", n.name, err))
+	}
+	o.Retired = n.retired
 	n.engine = syncer.New(self, carry.View{Store: st}, o)
 	n.w.note("%s starts", n.name)
 	n.step(syncer.Connected{MaxPayload: 1 << 20})
@@ -221,7 +226,7 @@ func (n *Node) later(d time.Duration, do func()) {
 // Write commits operations as one group. They are acknowledged, and leave the
 // node, when the fsync that follows has ended.
 func (n *Node) Write(bucket string, ops ...store.Op) {
-	if !n.up || n.fenced {
+	if !n.up || n.fenced || n.refuses(bucket) {
 		return
 	}
 	b, ok := n.store.Bucket(bucket)
@@ -243,6 +248,7 @@ func (n *Node) Write(bucket string, ops ...store.Op) {
 	}
 	n.changed(bucket, written.Changes, byLive)
 	n.waiting[bucket] = append(n.waiting[bucket], group{bucket, written})
+	n.heed(bucket)
 	n.fsync()
 }
 

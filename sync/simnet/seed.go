@@ -25,6 +25,9 @@ func (h History) Run() (Stats, error) {
 	rnd := rand.New(rand.NewPCG(h.Seed, 0xfa17))
 	cfg := randomConfig(rnd)
 	cfg.Pebble = h.Pebble
+	if h.Seed%8 == 3 { // not drawn: the other seeds stay what they are
+		cfg.Retire, cfg.Buckets = true, append(cfg.Buckets, syncer.Fleet)
+	}
 	w := NewWorld(h.Seed, cfg)
 	defer w.End()
 	w.Trace = h.Trace
@@ -118,7 +121,7 @@ func (w *World) lostDisks() bool { return w.Stats.Count[Restores]+w.Stats.Count[
 // collectsWhatAllHave reports whether nothing was collected in the world but
 // what every node had seen: then there is nothing to reconcile.
 func (w *World) collectsWhatAllHave() bool {
-	return !w.cfg.Collect && !w.cfg.Evict && !w.cfg.Steps && !w.lostDisks()
+	return !w.cfg.Collect && !w.cfg.Evict && !w.cfg.Retire && !w.cfg.Steps && !w.lostDisks()
 }
 
 // settleTime is within what virtual time a healed fleet has to be equal. It
@@ -250,6 +253,9 @@ func (w *World) trouble(n, m *Node, rnd *rand.Rand) {
 	}
 	if w.cfg.Clone && len(w.nodes) < 2*w.cfg.Nodes {
 		n.Copy()
+	}
+	if w.cfg.Retire {
+		w.retireOrReadmit(n, m)
 	}
 	if w.cfg.Steps {
 		n.SetClock(clocks[rnd.IntN(len(clocks))])

@@ -47,7 +47,8 @@ const (
 	Clones       // of a disk, started under the same name
 	ToldRestored // events
 	ToldCloned
-	Fences    // of the younger of two instances
+	Fences // of the younger of two instances
+	Retirements
 	Evictions // a collection without a member that was away for too long
 	Returns   // of such a member
 	Forced    // tombstones collected whoever had not seen them
@@ -73,7 +74,7 @@ var names = [kinds]string{
 	CutPages: "links cut as a page leaves", ClockSteps: "steps of a wall clock", SkewedClocks: "wall clocks that are off", Restarts: "restarts",
 	Stops: "clean stops", Tickets: "epochs kept over them", ToldRestored: "disks told to be others", ToldCloned: "clones told of",
 	Restores: "older disks put back", Clones: "copies of a disk started", Fences: "younger doubles fenced",
-	Evictions: "collections without a member", Returns: "returns of one", Forced: "tombstones collected by force",
+	Evictions: "collections without a member", Returns: "returns of one", Retirements: "members forgotten", Forced: "tombstones collected by force",
 	Pulls: "pulls", Pages: "pages", Cutoffs: "streams cut", Compared: "clocks compared by parts", Announced: "announced writes",
 	Overflows: "overflows of the gap buffer", Stable: "stable tombstones collected", Reconciles: "reconciles",
 	Reissued: "writes issued again",
@@ -85,7 +86,7 @@ func (k Kind) String() string { return names[k] }
 // network does to single messages.
 func (s *Stats) Faults() int {
 	n := 0
-	for _, k := range []Kind{OneWay, TwoWay, CutPages, Crashes, FullDisks, SlowDisks, SlowLinks, ClockSteps, Restores, Clones} {
+	for _, k := range []Kind{OneWay, TwoWay, CutPages, Crashes, FullDisks, SlowDisks, SlowLinks, ClockSteps, Restores, Clones, Retirements} {
 		n += s.Count[k]
 	}
 	return n

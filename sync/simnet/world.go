@@ -34,6 +34,7 @@ type Config struct {
 	Full    bool // disks fill up
 	Steps   bool // wall clocks are set
 	Evict   bool // members that are away for a minute do not count
+	Retire  bool // members are forgotten, and readmitted
 
 	Tune func(*Node) // changes options before a node starts
 }

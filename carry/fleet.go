@@ -1,0 +1,84 @@
+package carry
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"replicator/oplog"
+	"replicator/store"
+	syncer "replicator/sync"
+)
+
+// retiredPrefix begins the keys in syncer.Fleet of nodes that have left or were
+// forgotten. It is a bucket like any other, but that clients do not write to it.
+const retiredPrefix = "member/"
+
+// maxRetired bounds what is read of one, maxRetirements how many are.
+const (
+	maxRetired     = 1024
+	maxRetirements = 4096
+)
+
+// A retiredRow is the value behind such a key. A key without a row is that of a
+// member, or of nobody.
+type retiredRow struct {
+	V     int                `json:"v"`
+	State syncer.MemberState `json:"state"`
+	By    string             `json:"by"`
+	At    time.Time          `json:"at"`
+}
+
+// Retire returns the write to syncer.Fleet that retires a node.
+func Retire(node string, r syncer.Retired) (store.Op, error) {
+	value, err := json.Marshal(retiredRow{V: 1, State: r.State, By: r.By, At: r.At.UTC().Truncate(time.Millisecond)})
+	return store.Op{Key: []byte(retiredPrefix + node), Value: value}, err
+}
+
+// Readmit returns the write to syncer.Fleet that makes a retired node a member again.
+func Readmit(node string) store.Op {
+	return store.Op{Key: []byte(retiredPrefix + node), Delete: true}
+}
+
+// Retired reads from syncer.Fleet which nodes have left or were forgotten. Rows that
+// cannot be read are left out and make the error; the map is nil if the store
+// fails.
+func Retired(s *store.Store) (map[string]syncer.Retired, error) {
+	nodes := map[string]syncer.Retired{}
+	b, ok := s.Bucket(syncer.Fleet)
+	if !ok {
+		return nodes, nil
+	}
+	var bad []error
+	for e, err := range b.Scan(store.ScanOptions{Prefix: []byte(retiredPrefix), Limit: maxRetirements}) {
+		if err != nil {
+			return nil, err
+		}
+		if e.Tombstone {
+			continue
+		}
+		node := string(e.Key[len(retiredPrefix):])
+		r, err := parseRetired(node, e.Value)
+		if err != nil {
+			bad = append(bad, err)
+			continue
+		}
+		nodes[node] = r
+	}
+	return nodes, errors.Join(bad...)
+}
+
+func parseRetired(node string, value []byte) (syncer.Retired, error) {
+	var row retiredRow
+	if !oplog.ValidName(node) || len(value) > maxRetired {
+		return syncer.Retired{}, errors.New("a row on a member has no node's name, or is too long")
+	}
+	if err := json.Unmarshal(value, &row); err != nil {
+		return syncer.Retired{}, fmt.Errorf("row on member %s: %w", node, err)
+	}
+	if row.V != 1 || row.State != syncer.MemberLeft && row.State != syncer.MemberForgotten || len(row.By) > oplog.MaxName {
+		return syncer.Retired{}, fmt.Errorf("row on member %s: of another version, or says nothing known", node)
+	}
+	return syncer.Retired{State: row.State, By: row.By, At: row.At}, nil
+}

@@ -1,0 +1,67 @@
+package carry_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"replicator/carry"
+	"replicator/oplog"
+	"replicator/store"
+	syncer "replicator/sync"
+)
+
+// TestRetiredReadsWhatWasWritten, and says so of rows it cannot read, without
+// taking anybody for retired because of them.
+func TestRetiredReadsWhatWasWritten(t *testing.T) {
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	s, err := store.Open(store.NewMap(), now, store.Options{Node: "a", Nonce: oplog.Nonce{1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := carry.Retired(s); err != nil || len(got) > 0 {
+		t.Errorf("without the bucket: %v, %v", got, err)
+	}
+	b, err := s.Join(syncer.Fleet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(op store.Op) {
+		t.Helper()
+		if _, err := b.Write(now, []store.Op{op}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	retire := func(node string, r syncer.Retired) {
+		t.Helper()
+		op, err := carry.Retire(node, r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(op)
+	}
+	left := syncer.Retired{State: syncer.MemberLeft, By: "b", At: now}
+	forgotten := syncer.Retired{State: syncer.MemberForgotten, By: "a", At: now}
+	retire("b", left)
+	retire("c", forgotten)
+	retire("d", forgotten)
+	write(carry.Readmit("d"))
+	got, err := carry.Retired(s)
+	if err != nil || len(got) != 2 || got["b"] != left || got["c"] != forgotten {
+		t.Errorf("retired %v, %v", got, err)
+	}
+	for _, bad := range []store.Op{
+		{Key: []byte("member/x y"), Value: []byte(`{"v":1,"state":"left"}`)},
+		{Key: []byte("member/e"), Value: []byte(`not JSON`)},
+		{Key: []byte("member/e"), Value: []byte(`{"v":2,"state":"left"}`)},
+		{Key: []byte("member/e"), Value: []byte(`{"v":1,"state":"promoted"}`)},
+		{Key: []byte("member/e"), Value: []byte(`{"v":1,"state":"left","by":"` + strings.Repeat("b", 65) + `"}`)},
+		{Key: []byte("member/e"), Value: []byte(`{"v":1,"state":"left"}` + strings.Repeat(" ", 1024))},
+	} {
+		write(bad)
+		if got, err := carry.Retired(s); err == nil || len(got) != 2 {
+			t.Errorf("with %q = %q: %v, %v", bad.Key, bad.Value, got, err)
+		}
+		write(store.Op{Key: bad.Key, Delete: true})
+	}
+}

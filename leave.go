@@ -1,0 +1,111 @@
+package replicator
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"replicator/bus"
+	"replicator/carry"
+	"replicator/store"
+	syncer "replicator/sync"
+)
+
+// handOverPause is how often a node that leaves looks whether it may.
+const handOverPause = 100 * time.Millisecond
+
+// Left is closed once Leave has succeeded: the node should be closed then.
+func (n *Node) Left() <-chan struct{} { return n.left }
+
+// Leave takes the node out of the fleet for good: it takes no more writes, waits
+// until every other live node that holds a bucket has all that is in it here,
+// and tells them that it has left. From then on nothing waits for it. With now
+// it waits for nobody: what only it has stays on its disk.
+//
+// If ctx ends before that, a *NotHandedOverError says what is missing, and the
+// node is a member as before. After Leave it still answers and replicates until
+// it is closed. Opened again from the same folder it replicates and refuses
+// writes until it is readmitted.
+func (n *Node) Leave(ctx context.Context, now bool) error {
+	if !n.leaving.CompareAndSwap(false, true) {
+		return errors.New("replicator: the node is leaving already")
+	}
+	n.takeRoster() // which refuses writes from here on
+	err := n.leave(ctx, now)
+	if err != nil {
+		n.leaving.Store(false)
+		n.takeRoster()
+		n.feed(syncer.HandOver{}) // of nothing
+		return err
+	}
+	n.log.InfoContext(ctx, "left the fleet")
+	close(n.left)
+	return nil
+}
+
+func (n *Node) leave(ctx context.Context, now bool) error {
+	if err := n.finishQueued(ctx); err != nil {
+		return err
+	}
+	if !now {
+		if err := n.handOver(ctx, n.store.Buckets()); err != nil {
+			return err
+		}
+	}
+	op, err := carry.Retire(n.self.Node, syncer.Retired{State: syncer.MemberLeft, By: n.self.Node, At: time.Now()})
+	if err != nil {
+		return err
+	}
+	if _, err := n.tellFleet(ctx, op); err != nil {
+		return err
+	}
+	if err := n.store.Sync(); err != nil || now {
+		return err
+	}
+	// It has left, whether all have heard of it or not: they tell each other.
+	if err := n.handOver(ctx, []string{bus.Fleet}); err != nil {
+		n.log.WarnContext(ctx, "not every live node is known to have heard that this one has left", "error", err)
+	}
+	return nil
+}
+
+// finishQueued returns when the writes that were taken before it are on disk.
+func (n *Node) finishQueued(ctx context.Context) error {
+	n.mu.Lock()
+	loops := make([]*loop, 0, len(n.loops))
+	for _, l := range n.loops {
+		loops = append(loops, l)
+	}
+	n.mu.Unlock()
+	for _, l := range loops {
+		if _, err := l.submit(ctx, []store.Op{}); err != nil {
+			return err
+		}
+	}
+	return n.store.Sync()
+}
+
+// handOver waits until the live members have said that they have what these
+// buckets hold durably now.
+func (n *Node) handOver(ctx context.Context, buckets []string) error {
+	n.feed(syncer.HandOver{Buckets: buckets})
+	tick := time.NewTicker(handOverPause)
+	defer tick.Stop()
+	for {
+		var lacking map[string][]string
+		n.ask(func() { lacking = n.engine.Lacking() })
+		if n.ctx.Err() != nil {
+			return ErrClosed
+		}
+		if len(lacking) == 0 {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return &NotHandedOverError{Lacking: lacking, Cause: ctx.Err()}
+		case <-n.ctx.Done():
+			return ErrClosed
+		}
+	}
+}
