@@ -164,10 +164,11 @@ func (b *Bucket) Reconciling() bool {
 // batches, and the token with each. It does not sync. Rules C1 to C3.
 func (b *Bucket) Compare(now time.Time, s Stretch) (Applied, error) {
 	var a Applied
-	if err := s.check(); err != nil {
-		return a, err
+	err := s.check()
+	if err == nil {
+		err = b.compare(now, &s, &a)
 	}
-	return a, b.compare(now, &s, &a)
+	return a, err
 }
 
 func (s *Stretch) check() error {
@@ -196,13 +197,10 @@ func (s *Stretch) check() error {
 
 // enter checks that the stretch goes on where the batch before ended.
 func (b *Bucket) enter(s *Stretch) error {
-	rec := b.state.rec
 	switch {
-	case b.sweeping():
-		return ErrOutOfOrder
 	case len(s.After) == 0:
 		return nil
-	case rec == nil:
+	case b.state.rec == nil:
 		return ErrOutOfOrder
 	}
 	cursor, _, err := b.s.kv.Get(tokenKey(b.id, tokenCursor))
@@ -256,8 +254,15 @@ func (b *Bucket) staged(limit int, each func(key []byte, v *verdict) error) (mor
 }
 
 // compare takes the stretch batch by batch. Between two of them others get
-// their turn: a stretch may be the whole bucket.
+// their turn: a stretch may be the whole bucket. One that comes after a sweep
+// was broken off ends that instead, and fits no more: starting over would forget
+// verdicts whose rows are half gone.
 func (b *Bucket) compare(now time.Time, s *Stretch, a *Applied) error {
+	if swept, err := b.finishSweep(a); err != nil {
+		return err
+	} else if swept {
+		return ErrOutOfOrder
+	}
 	if len(s.After) == 0 {
 		if err := b.eachBatch(b.dropStage); err != nil {
 			return err
@@ -412,17 +417,19 @@ func (t *tx) judge(now time.Time, key []byte, p *oplog.Entry, st *Stretch, a *Ap
 // the donor's last, and carries out what was noted: rows that the donors have
 // seen deleted go, others that they never saw are written anew, the clock is
 // joined with the claim, gate and guard with theirs, ahead as in EndPull. It does not sync. A crash
-// in between is made up for by Open. Rule C5.
+// in between is made up for by Open, an error, as of a full disk, by the next
+// Compare or EndReconcile, which then answers ErrOutOfOrder. Rule C5.
 func (b *Bucket) EndReconcile(now time.Time, s Stretch, ahead oplog.Clock) (Applied, error) {
 	var a Applied
 	s.Last = true
-	if err := errors.Join(s.check(), checkClaim(ahead)); err != nil {
-		return a, err
+	err := errors.Join(s.check(), checkClaim(ahead))
+	if err == nil {
+		err = b.compare(now, &s, &a)
 	}
-	if err := b.compare(now, &s, &a); err != nil {
-		return a, err
+	if err == nil {
+		err = b.sweep(ahead, &a)
 	}
-	return a, b.sweep(ahead, &a)
+	return a, err
 }
 
 // sweep carries out the verdicts, batch by batch; the last one ends the
@@ -461,6 +468,17 @@ func (b *Bucket) sweepSome(ahead oplog.Clock, a *Applied) (more bool, err error)
 	}
 	a.Changes = append(a.Changes, changes...)
 	return more, nil
+}
+
+// finishSweep carries a sweep that was broken off to its end, if there is one.
+func (b *Bucket) finishSweep(a *Applied) (swept bool, err error) {
+	b.mu.Lock()
+	swept = b.sweeping()
+	b.mu.Unlock()
+	if swept {
+		err = b.sweep(nil, a)
+	}
+	return swept, err
 }
 
 // sweeping reports whether rows are between two states: b.mu must be held.
