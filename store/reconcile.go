@@ -178,6 +178,9 @@ func (s *Stretch) check() error {
 	if s.Token.Rec == nil {
 		return errors.New("store: stretch of no reconcile")
 	}
+	if high := max(s.GCTS, s.Token.Rec.GCTS); high > maxGuard {
+		return &MalformedError{Err: fmt.Errorf("guard %d is above %d", uint64(high), uint64(maxGuard))}
+	}
 	at := s.After
 	for i := range s.Entries {
 		e := &s.Entries[i]
