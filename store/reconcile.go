@@ -147,8 +147,12 @@ type Stretch struct {
 	Last    bool          // nothing lies behind this stretch: Cursor is no bound
 }
 
-// compareKeys is how many keys one batch of a reconcile compares or sweeps.
-const compareKeys = 1024
+// A batch of a reconcile compares or sweeps so many keys at most, with about so
+// many bytes of rows.
+const (
+	compareKeys  = 1024
+	compareBytes = 8 << 20
+)
 
 // Reconciling reports whether a reconcile has begun and not ended. Until it
 // ends the bucket takes no entries by another road.
@@ -221,9 +225,9 @@ func (b *Bucket) dropStage() (more bool, err error) {
 		return false, nil
 	}
 	t := newTx(b)
-	more, err = b.staged(compareKeys, func(key []byte, _ *verdict) error {
+	more, err = b.staged(func(key []byte, _ *verdict) (int, error) {
 		t.stage[string(key)] = nil
-		return nil
+		return 0, nil
 	})
 	if err != nil {
 		return false, err
@@ -233,13 +237,14 @@ func (b *Bucket) dropStage() (more bool, err error) {
 	return more, err
 }
 
-// staged calls each for the first verdicts, at most limit, and reports whether
-// there are more.
-func (b *Bucket) staged(limit int, each func(key []byte, v *verdict) error) (more bool, err error) {
+// staged calls each for the first verdicts, a batch of them, and reports whether
+// there are more. Each says how many bytes of rows it took.
+func (b *Bucket) staged(each func(key []byte, v *verdict) (int, error)) (more bool, err error) {
 	lower, upper := bucketRange(tableStage, b.id)
 	errMore := errors.New("more")
+	keys, size := 0, 0
 	err = walk(b.s.kv, lower, upper, func(key, value []byte) error {
-		if limit--; limit < 0 {
+		if keys == compareKeys || size >= compareBytes {
 			more = true
 			return errMore
 		}
@@ -248,7 +253,9 @@ func (b *Bucket) staged(limit int, each func(key []byte, v *verdict) error) (mor
 		if err != nil {
 			return err
 		}
-		return each(key, v)
+		n, err := each(key, v)
+		keys, size = keys+1, size+len(value)+n
+		return err
 	})
 	if more {
 		return true, nil
@@ -345,9 +352,9 @@ func (b *Bucket) union(s *Stretch) (keys [][]byte, more bool, err error) {
 	}
 	defer func() { _ = it.Close() }()
 	theirs := s.Entries
-	ok := it.First()
+	ok, size := it.First(), 0
 	for ok || len(theirs) > 0 {
-		if len(keys) == compareKeys {
+		if len(keys) == compareKeys || size >= compareBytes {
 			return keys, true, nil
 		}
 		order := 1
@@ -359,6 +366,7 @@ func (b *Bucket) union(s *Stretch) (keys [][]byte, more bool, err error) {
 		}
 		if order <= 0 {
 			keys = append(keys, bytes.Clone(it.Key()[prefixLen:]))
+			size += len(it.Value())
 			ok = it.Next()
 		} else {
 			keys = append(keys, theirs[0].Key)
@@ -447,7 +455,7 @@ func (b *Bucket) sweepSome(ahead oplog.Clock, a *Applied) (more bool, err error)
 		return false, ErrOutOfOrder
 	}
 	t := newTx(b)
-	more, err = b.staged(compareKeys, func(key []byte, v *verdict) error {
+	more, err = b.staged(func(key []byte, v *verdict) (int, error) {
 		t.stage[string(key)] = nil
 		return t.execute(key, v, a)
 	})
@@ -487,20 +495,23 @@ func (b *Bucket) finishSweep(a *Applied) (swept bool, err error) {
 // sweeping reports whether rows are between two states: b.mu must be held.
 func (b *Bucket) sweeping() bool { return b.state.rec != nil && b.state.rec.sweeping }
 
-// execute carries out one verdict.
-func (t *tx) execute(key []byte, v *verdict, a *Applied) error {
+// execute carries out one verdict. It returns the size of the row that was there.
+func (t *tx) execute(key []byte, v *verdict, a *Applied) (size int, err error) {
 	s, err := t.slot(key)
 	switch {
-	case err != nil:
-		return err
-	case s.cur == nil || s.cur.Stamp != v.stamp:
-		return nil // overwritten since
+	case err != nil || s.cur == nil:
+		return 0, err
+	case s.cur.Stamp != v.stamp:
+		return len(s.cur.Value), nil // overwritten since
+	}
+	size = len(s.cur.Value)
+	switch {
 	case v.reissue:
-		return t.reissue(s, a)
+		err = t.reissue(s, a)
 	case v.instead != nil:
 		t.put(s, v.instead)
 	default:
 		t.drop(s)
 	}
-	return nil
+	return size, err
 }

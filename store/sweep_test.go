@@ -115,3 +115,36 @@ func TestSweepGoesOnAfterAFullDisk(t *testing.T) {
 		}
 	}
 }
+
+// TestReconcileOfLargeRowsTakesManyBatches: what is in memory at once is bounded
+// in bytes, too.
+func TestReconcileOfLargeRowsTakesManyBatches(t *testing.T) {
+	kv := &hookedKV{Map: store.NewMap()}
+	a, b := join(t, open(t, kv, "a", 1), "b"), join(t, open(t, store.NewMap(), "b", 2), "b")
+	for i := range 12 {
+		write(t, a, noon.Add(-2*time.Hour), store.Op{Key: fmt.Appendf(nil, "del-%02d", i), Value: make([]byte, 3<<20)})
+	}
+	pull(t, b, a, true, 1)
+	for i := range 12 {
+		write(t, b, noon.Add(-time.Hour), del(fmt.Sprintf("del-%02d", i)))
+	}
+	collect(t, b, noon, force())
+	commits := 0
+	kv.before = func() { commits++ }
+	snap, err := b.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = snap.Close() }()
+	applied, err := a.EndReconcile(noon, wholeOf(snap), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(applied.Changes) != 12 || a.Keys() != 0 {
+		t.Errorf("%d changes, %d rows left", len(applied.Changes), a.Keys())
+	}
+	if commits < 8 { // of three rows each, compared and removed
+		t.Errorf("36 MiB in %d batches", commits)
+	}
+	check(t, a)
+}
