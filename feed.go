@@ -197,6 +197,13 @@ func errorAttr(err error) []any {
 func (n *Node) notice(nt bus.Notice) {
 	switch nt.State {
 	case bus.Connected:
+		// Until it knows its buckets the engine is to hear nothing: it would say
+		// that it does not hold them, and count for them no more.
+		select {
+		case <-n.joined:
+		case <-n.ctx.Done():
+			return
+		}
 		n.online.Store(true)
 		n.log.Info("connected", "max_payload", nt.MaxPayload)
 		n.feed(syncer.Connected{MaxPayload: uint64(max(nt.MaxPayload, 0))})

@@ -35,6 +35,7 @@ type Node struct {
 	engine *syncer.Engine    // used by the engine's loop only
 	events chan syncer.Event // to the engine's loop
 	asks   chan func()       // run by the engine's loop, between events
+	joined chan struct{}     // closed once the engine knows the buckets to begin with
 	fence  atomic.Pointer[string]
 	online atomic.Bool
 
@@ -78,7 +79,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	}
 	n := &Node{
 		cfg: cfg, log: cfg.Logger, events: make(chan syncer.Event, eventBacklog), asks: make(chan func()),
-		loops: map[string]*loop{}, dirty: make(chan struct{}, 1), touched: map[string]bool{},
+		joined: make(chan struct{}), loops: map[string]*loop{}, dirty: make(chan struct{}, 1), touched: map[string]bool{},
 		left: make(chan struct{}),
 	}
 	if err := n.openStore(); err != nil {
@@ -133,14 +134,6 @@ func (n *Node) start() error {
 		names = append(n.store.Buckets(), DefaultBucket)
 	}
 	names = append(names, bus.Fleet)
-	var err error
-	n.bus, err = bus.New(n.cfg.Conn, bus.Options{
-		Node: n.self.Node, Prefix: n.cfg.Prefix, Deliver: n.deliver, Notify: n.notice, Logger: n.log,
-	})
-	if err != nil {
-		return err
-	}
-	n.self.MaxPayload = uint64(max(n.cfg.Conn.MaxPayload(), 0))
 	members, err := carry.Members(n.store)
 	if err != nil {
 		return err
@@ -149,6 +142,13 @@ func (n *Node) start() error {
 	if !ok {
 		return errors.New("replicator: the fleet's bucket cannot be read")
 	}
+	n.bus, err = bus.New(n.cfg.Conn, bus.Options{
+		Node: n.self.Node, Prefix: n.cfg.Prefix, Deliver: n.deliver, Notify: n.notice, Logger: n.log,
+	})
+	if err != nil {
+		return err
+	}
+	n.self.MaxPayload = uint64(max(n.cfg.Conn.MaxPayload(), 0))
 	n.engine = syncer.New(n.self, carry.View{Store: n.store}, syncer.Options{
 		JoinAll: joinAll, Members: members, Retired: roster, EvictAfter: n.cfg.EvictAfter, CollectEvery: n.cfg.CollectEvery,
 	})
@@ -163,6 +163,7 @@ func (n *Node) start() error {
 			return err
 		}
 	}
+	close(n.joined)
 	n.service, err = api.NewService(n.cfg.Conn, serviceBackend{n}, n.serviceOptions())
 	return err
 }
@@ -225,29 +226,38 @@ func (n *Node) held(name string) (*loop, error) {
 	return nil, fmt.Errorf("%w: %s", ErrNoBucket, name)
 }
 
-// join makes the store hold a bucket and follows its live subjects.
+// join makes the store hold a bucket, follows its live subjects and tells the
+// engine.
 func (n *Node) join(name string) (*loop, error) {
+	l, begun, err := n.hold(name)
+	if begun {
+		n.feed(syncer.Joined{Bucket: name}) // without n.mu: the engine's loop takes it
+	}
+	return l, err
+}
+
+// hold reports whether it was this call that began to hold the bucket.
+func (n *Node) hold(name string) (l *loop, begun bool, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.closed {
-		return nil, ErrClosed
+		return nil, false, ErrClosed
 	}
 	if l := n.loops[name]; l != nil {
-		return l, nil
+		return l, false, nil
 	}
 	b, err := n.store.Join(name)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if err := n.bus.Join(name); err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	l := newLoop(n, b, name)
+	l = newLoop(n, b, name)
 	n.loops[name] = l
 	n.group.Go(l.runCommits)
 	n.group.Go(l.runApplies)
-	n.group.Go(func() error { n.feed(syncer.Joined{Bucket: name}); return nil })
-	return l, nil
+	return l, true, nil
 }
 
 // Close ends the node cleanly: writes that wait are finished and published, a

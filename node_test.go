@@ -18,6 +18,7 @@ import (
 
 	"replicator"
 	"replicator/oplog"
+	"replicator/store"
 )
 
 func TestMain(m *testing.M) {
@@ -380,4 +381,92 @@ func restartServer(tb testing.TB, addr string) {
 		tb.Fatal("NATS server does not start again")
 	}
 	tb.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+}
+
+// TestOpenOfADamagedStoreReturns: what is wrong with the store is an error also
+// where the node has begun to start.
+func TestOpenOfADamagedStoreReturns(t *testing.T) {
+	dir := t.TempDir()
+	kv, err := store.OpenPebble(dir, store.PebbleOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := kv.NewBatch()
+	b.Set([]byte("\x04b"), []byte("no member"))
+	if err := errors.Join(kv.Commit(b), kv.Sync(), kv.Close()); err != nil {
+		t.Fatal(err)
+	}
+	nc := connect(t, startServer(t).ClientURL(), "a")
+	done := make(chan error, 1)
+	go func() {
+		_, err := replicator.Open(t.Context(), replicator.Config{Node: "a", Dir: dir, Conn: nc})
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		if _, damaged := errors.AsType[*store.CorruptError](err); !damaged {
+			t.Errorf("opened with %v", err)
+		}
+	case <-time.After(30 * time.Second):
+		t.Fatal("Open does not return")
+	}
+}
+
+// TestNodeThatStartsDeniesNoBucket: a peer would not count it as a holder any
+// more, and collect tombstones without it.
+func TestNodeThatStartsDeniesNoBucket(t *testing.T) {
+	url := startServer(t).ClientURL()
+	dir := t.TempDir()
+	n := open(t, url, replicator.Config{Node: "a", Dir: dir})
+	last := ""
+	for i := range 200 {
+		last = fmt.Sprintf("b%03d", i)
+		if _, err := n.CreateBucket(last); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	nc := connect(t, url, "x")
+	replies, err := nc.SubscribeSync("replicator.reply.x.5")
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := oplog.Encode(oplog.JSON, &oplog.Hello{
+		From: oplog.Instance{Node: "x", Nonce: oplog.Nonce{7}}, Session: 5, Digests: []oplog.Digest{{Bucket: last, Clock: 1}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	defer func() { close(stop); <-stopped }()
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			_ = nc.PublishRequest("replicator._fleet.sync.a.x", "replicator.reply.x.5", body)
+			_ = nc.Flush()
+		}
+	}()
+	open(t, url, replicator.Config{Node: "a", Dir: dir})
+	eventually(t, "an answer", func() bool {
+		m, err := replies.NextMsg(time.Second)
+		if err != nil || len(m.Data) == 0 { // nobody listens yet
+			return false
+		}
+		answer, err := oplog.Decode(m.Data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		reply, ok := answer.(*oplog.HelloReply)
+		if ok && len(reply.Unknown) > 0 {
+			t.Errorf("denies %v", reply.Unknown)
+		}
+		return ok
+	})
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"time"
 
 	"replicator/oplog"
@@ -44,10 +45,24 @@ func (t *tx) conflict(now time.Time, winner, loser *oplog.Entry, a *Applied) {
 	case loser.Tombstone == winner.Tombstone && loser.Expiry == winner.Expiry && bytes.Equal(loser.Value, winner.Value):
 		return // nobody loses anything
 	}
-	a.Conflicts = append(a.Conflicts, Conflict{Winner: *winner, Loser: *loser})
 	if loser.Stamp.Origin.Node == t.b.s.node {
+		if !t.covers(loser.Dot()) && t.keeps(loser.Dot()) {
+			return // an extra comes with every pull
+		}
 		t.lost = append(t.lost, Lost{At: now, Entry: *loser, Winner: winner.Stamp})
+		t.dirty = true
 	}
+	a.Conflicts = append(a.Conflicts, Conflict{Winner: *winner, Loser: *loser})
+}
+
+// keeps reports whether the write is kept as one that lost, or will be.
+func (t *tx) keeps(dot oplog.Dot) bool {
+	for i := range t.lost {
+		if t.lost[i].Entry.Dot() == dot {
+			return true
+		}
+	}
+	return t.b.lostAt(dot) >= 0
 }
 
 // A lostRef is the key of a kept write in the table, and its size.
@@ -58,6 +73,17 @@ type lostRef struct {
 
 func (r lostRef) at() time.Time {
 	return time.UnixMilli(int64(binary.BigEndian.Uint64([]byte(r.key[prefixLen:]))))
+}
+
+// lostAt returns which of the kept writes has the dot, -1 if none has. b.mu must
+// be held.
+func (b *Bucket) lostAt(dot oplog.Dot) int {
+	n, ok := b.s.origins.known(dot.Origin)
+	if !ok {
+		return -1
+	}
+	tail := string(binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint32(nil, n), dot.Seq))
+	return slices.IndexFunc(b.state.lost, func(r lostRef) bool { return r.key[prefixLen+8:] == tail })
 }
 
 func (b *Bucket) lostKey(at time.Time, n originNo, seq oplog.Seq) []byte {
@@ -172,23 +198,16 @@ func (b *Bucket) DropLost(dot oplog.Dot) (bool, error) {
 	if err := b.s.writable(); err != nil {
 		return false, err
 	}
-	n, ok := b.s.origins.known(dot.Origin)
-	if !ok {
+	i := b.lostAt(dot)
+	if i < 0 {
 		return false, nil
 	}
-	tail := string(binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint32(nil, n), dot.Seq))
-	for i, ref := range b.state.lost {
-		if ref.key[prefixLen+8:] != tail {
-			continue
-		}
-		batch := b.s.kv.NewBatch()
-		batch.Delete([]byte(ref.key))
-		if err := b.s.commit(batch); err != nil {
-			return false, fmt.Errorf("forget the lost write %s: %w", dot, err)
-		}
-		b.state.lost = append(append([]lostRef(nil), b.state.lost[:i]...), b.state.lost[i+1:]...)
-		b.s.commits.Add(1)
-		return true, nil
+	batch := b.s.kv.NewBatch()
+	batch.Delete([]byte(b.state.lost[i].key))
+	if err := b.s.commit(batch); err != nil {
+		return false, fmt.Errorf("forget the lost write %s: %w", dot, err)
 	}
-	return false, nil
+	b.state.lost = slices.Concat(b.state.lost[:i], b.state.lost[i+1:])
+	b.s.commits.Add(1)
+	return true, nil
 }

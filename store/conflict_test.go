@@ -140,3 +140,54 @@ func TestLostWritesAreBounded(t *testing.T) {
 		}
 	})
 }
+
+// TestLostWriteIsKeptOnce however often it comes: a node that lost its disk hears
+// of its own writes from others, as extras with every pull.
+func TestLostWriteIsKeptOnce(t *testing.T) {
+	_, _, b := fresh(t)
+	old, x := oplog.Origin{Node: "n1", Epoch: 9}, oplog.Origin{Node: "x", Epoch: 9}
+	at := func(o oplog.Origin, key string, seq oplog.Seq, later time.Duration) oplog.Entry {
+		return oplog.Entry{Key: []byte(key), Value: []byte(o.Node), Stamp: oplog.Stamp{HLC: oplog.HLCAt(noon.Add(later)), Origin: o, Seq: seq}}
+	}
+	winners := []oplog.Entry{at(x, "j", 1, time.Second), at(x, "k", 2, time.Second)}
+	losers := []oplog.Entry{at(old, "j", 4, 0), at(old, "k", 5, 0), at(old, "k", 5, 0)}
+	if _, err := b.ApplyPage(noon, winners, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.EndPull(noon, nil, oplog.Clock{old: 9}); err != nil { // 9 was beaten, too: nothing else changes
+		t.Fatal(err)
+	}
+	for i, want := range []int{2, 0} {
+		a, err := b.ApplyPage(noon.Add(time.Duration(i)*time.Minute), losers, &store.Token{Cursor: []byte("k"), Claim: oplog.Clock{}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := lost(t, b); len(a.Conflicts) != want || len(got) != 2 {
+			t.Errorf("time %d: %d conflicts, %d are kept", i, len(a.Conflicts), len(got))
+		}
+	}
+	if ok, err := b.DropLost(losers[1].Dot()); !ok || err != nil {
+		t.Error(ok, err)
+	}
+	if got := lost(t, b); len(got) != 1 || string(got[0].Entry.Key) != "j" {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestLostWriteIsKeptThoughNothingElseChanges: it came as an extra of which the
+// bucket knew already.
+func TestLostWriteIsKeptThoughNothingElseChanges(t *testing.T) {
+	_, _, b := fresh(t)
+	old := oplog.Origin{Node: "n1", Epoch: 9}
+	write(t, b, noon.Add(time.Second), put("k", "new"))
+	if err := b.EndPull(noon, nil, oplog.Clock{old: 9}); err != nil {
+		t.Fatal(err)
+	}
+	l := oplog.Entry{Key: []byte("k"), Value: []byte("old"), Stamp: oplog.Stamp{HLC: oplog.HLCAt(noon), Origin: old, Seq: 5}}
+	if _, err := b.ApplyPage(noon, []oplog.Entry{l}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if got := lost(t, b); len(got) != 1 {
+		t.Errorf("%d are kept", len(got))
+	}
+}

@@ -147,8 +147,12 @@ type Stretch struct {
 	Last    bool          // nothing lies behind this stretch: Cursor is no bound
 }
 
-// compareKeys is how many keys one batch of a reconcile compares or sweeps.
-const compareKeys = 1024
+// A batch of a reconcile compares or sweeps so many keys at most, with about so
+// many bytes of rows.
+const (
+	compareKeys  = 1024
+	compareBytes = 8 << 20
+)
 
 // Reconciling reports whether a reconcile has begun and not ended. Until it
 // ends the bucket takes no entries by another road.
@@ -164,10 +168,11 @@ func (b *Bucket) Reconciling() bool {
 // batches, and the token with each. It does not sync. Rules C1 to C3.
 func (b *Bucket) Compare(now time.Time, s Stretch) (Applied, error) {
 	var a Applied
-	if err := s.check(); err != nil {
-		return a, err
+	err := s.check()
+	if err == nil {
+		err = b.compare(now, &s, &a)
 	}
-	return a, b.compare(now, &s, &a)
+	return a, err
 }
 
 func (s *Stretch) check() error {
@@ -176,6 +181,9 @@ func (s *Stretch) check() error {
 	}
 	if s.Token.Rec == nil {
 		return errors.New("store: stretch of no reconcile")
+	}
+	if high := max(s.GCTS, s.Token.Rec.GCTS); high > maxGuard {
+		return &MalformedError{Err: fmt.Errorf("guard %d is above %d", uint64(high), uint64(maxGuard))}
 	}
 	at := s.After
 	for i := range s.Entries {
@@ -196,13 +204,10 @@ func (s *Stretch) check() error {
 
 // enter checks that the stretch goes on where the batch before ended.
 func (b *Bucket) enter(s *Stretch) error {
-	rec := b.state.rec
 	switch {
-	case b.sweeping():
-		return ErrOutOfOrder
 	case len(s.After) == 0:
 		return nil
-	case rec == nil:
+	case b.state.rec == nil:
 		return ErrOutOfOrder
 	}
 	cursor, _, err := b.s.kv.Get(tokenKey(b.id, tokenCursor))
@@ -220,9 +225,9 @@ func (b *Bucket) dropStage() (more bool, err error) {
 		return false, nil
 	}
 	t := newTx(b)
-	more, err = b.staged(compareKeys, func(key []byte, _ *verdict) error {
+	more, err = b.staged(func(key []byte, _ *verdict) (int, error) {
 		t.stage[string(key)] = nil
-		return nil
+		return 0, nil
 	})
 	if err != nil {
 		return false, err
@@ -232,13 +237,14 @@ func (b *Bucket) dropStage() (more bool, err error) {
 	return more, err
 }
 
-// staged calls each for the first verdicts, at most limit, and reports whether
-// there are more.
-func (b *Bucket) staged(limit int, each func(key []byte, v *verdict) error) (more bool, err error) {
+// staged calls each for the first verdicts, a batch of them, and reports whether
+// there are more. Each says how many bytes of rows it took.
+func (b *Bucket) staged(each func(key []byte, v *verdict) (int, error)) (more bool, err error) {
 	lower, upper := bucketRange(tableStage, b.id)
 	errMore := errors.New("more")
+	keys, size := 0, 0
 	err = walk(b.s.kv, lower, upper, func(key, value []byte) error {
-		if limit--; limit < 0 {
+		if keys == compareKeys || size >= compareBytes {
 			more = true
 			return errMore
 		}
@@ -247,7 +253,9 @@ func (b *Bucket) staged(limit int, each func(key []byte, v *verdict) error) (mor
 		if err != nil {
 			return err
 		}
-		return each(key, v)
+		n, err := each(key, v)
+		keys, size = keys+1, size+len(value)+n
+		return err
 	})
 	if more {
 		return true, nil
@@ -256,8 +264,15 @@ func (b *Bucket) staged(limit int, each func(key []byte, v *verdict) error) (mor
 }
 
 // compare takes the stretch batch by batch. Between two of them others get
-// their turn: a stretch may be the whole bucket.
+// their turn: a stretch may be the whole bucket. One that comes after a sweep
+// was broken off ends that instead, and fits no more: starting over would forget
+// verdicts whose rows are half gone.
 func (b *Bucket) compare(now time.Time, s *Stretch, a *Applied) error {
+	if swept, err := b.finishSweep(a); err != nil {
+		return err
+	} else if swept {
+		return ErrOutOfOrder
+	}
 	if len(s.After) == 0 {
 		if err := b.eachBatch(b.dropStage); err != nil {
 			return err
@@ -337,9 +352,9 @@ func (b *Bucket) union(s *Stretch) (keys [][]byte, more bool, err error) {
 	}
 	defer func() { _ = it.Close() }()
 	theirs := s.Entries
-	ok := it.First()
+	ok, size := it.First(), 0
 	for ok || len(theirs) > 0 {
-		if len(keys) == compareKeys {
+		if len(keys) == compareKeys || size >= compareBytes {
 			return keys, true, nil
 		}
 		order := 1
@@ -351,6 +366,7 @@ func (b *Bucket) union(s *Stretch) (keys [][]byte, more bool, err error) {
 		}
 		if order <= 0 {
 			keys = append(keys, bytes.Clone(it.Key()[prefixLen:]))
+			size += len(it.Value())
 			ok = it.Next()
 		} else {
 			keys = append(keys, theirs[0].Key)
@@ -412,17 +428,19 @@ func (t *tx) judge(now time.Time, key []byte, p *oplog.Entry, st *Stretch, a *Ap
 // the donor's last, and carries out what was noted: rows that the donors have
 // seen deleted go, others that they never saw are written anew, the clock is
 // joined with the claim, gate and guard with theirs, ahead as in EndPull. It does not sync. A crash
-// in between is made up for by Open. Rule C5.
+// in between is made up for by Open, an error, as of a full disk, by the next
+// Compare or EndReconcile, which then answers ErrOutOfOrder. Rule C5.
 func (b *Bucket) EndReconcile(now time.Time, s Stretch, ahead oplog.Clock) (Applied, error) {
 	var a Applied
 	s.Last = true
-	if err := errors.Join(s.check(), checkClaim(ahead)); err != nil {
-		return a, err
+	err := errors.Join(s.check(), checkClaim(ahead))
+	if err == nil {
+		err = b.compare(now, &s, &a)
 	}
-	if err := b.compare(now, &s, &a); err != nil {
-		return a, err
+	if err == nil {
+		err = b.sweep(ahead, &a)
 	}
-	return a, b.sweep(ahead, &a)
+	return a, err
 }
 
 // sweep carries out the verdicts, batch by batch; the last one ends the
@@ -437,7 +455,7 @@ func (b *Bucket) sweepSome(ahead oplog.Clock, a *Applied) (more bool, err error)
 		return false, ErrOutOfOrder
 	}
 	t := newTx(b)
-	more, err = b.staged(compareKeys, func(key []byte, v *verdict) error {
+	more, err = b.staged(func(key []byte, v *verdict) (int, error) {
 		t.stage[string(key)] = nil
 		return t.execute(key, v, a)
 	})
@@ -463,23 +481,37 @@ func (b *Bucket) sweepSome(ahead oplog.Clock, a *Applied) (more bool, err error)
 	return more, nil
 }
 
+// finishSweep carries a sweep that was broken off to its end, if there is one.
+func (b *Bucket) finishSweep(a *Applied) (swept bool, err error) {
+	b.mu.Lock()
+	swept = b.sweeping()
+	b.mu.Unlock()
+	if swept {
+		err = b.sweep(nil, a)
+	}
+	return swept, err
+}
+
 // sweeping reports whether rows are between two states: b.mu must be held.
 func (b *Bucket) sweeping() bool { return b.state.rec != nil && b.state.rec.sweeping }
 
-// execute carries out one verdict.
-func (t *tx) execute(key []byte, v *verdict, a *Applied) error {
+// execute carries out one verdict. It returns the size of the row that was there.
+func (t *tx) execute(key []byte, v *verdict, a *Applied) (size int, err error) {
 	s, err := t.slot(key)
 	switch {
-	case err != nil:
-		return err
-	case s.cur == nil || s.cur.Stamp != v.stamp:
-		return nil // overwritten since
+	case err != nil || s.cur == nil:
+		return 0, err
+	case s.cur.Stamp != v.stamp:
+		return len(s.cur.Value), nil // overwritten since
+	}
+	size = len(s.cur.Value)
+	switch {
 	case v.reissue:
-		return t.reissue(s, a)
+		err = t.reissue(s, a)
 	case v.instead != nil:
 		t.put(s, v.instead)
 	default:
 		t.drop(s)
 	}
-	return nil
+	return size, err
 }

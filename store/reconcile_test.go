@@ -286,3 +286,25 @@ func TestNothingElseComesInWhileReconciling(t *testing.T) {
 	}
 	write(t, a, noon, put("own", "1"))
 }
+
+// TestReconcileRefusesAGuardAtTheEndOfTime: no later timestamp would be left for
+// what has to be written above it.
+func TestReconcileRefusesAGuardAtTheEndOfTime(t *testing.T) {
+	for _, gcts := range []oplog.HLC{1<<64 - 1, 1<<64 - 1<<32} {
+		a := join(t, open(t, store.NewMap(), "a", 1), "b")
+		x := oplog.Origin{Node: "x", Epoch: 9}
+		_, err := a.EndReconcile(noon, store.Stretch{
+			Clock: oplog.Clock{x: 1}, GCTS: gcts,
+			Token: store.Token{Claim: oplog.Clock{x: 1}, Rec: &store.Reconcile{GCV: oplog.Clock{x: 1}, GCTS: gcts}},
+		}, nil)
+		if _, malformed := errors.AsType[*store.MalformedError](err); !malformed || a.Reconciling() {
+			t.Errorf("%s: %v", gcts, err)
+		}
+		write(t, a, noon, put("own", "1"))
+		e := oplog.Entry{Key: []byte("k"), Value: []byte("v"), Stamp: oplog.Stamp{HLC: oplog.HLCAt(noon), Origin: x, Seq: 2}}
+		if _, err := a.ApplyPage(noon, []oplog.Entry{e}, nil); err != nil {
+			t.Error(err)
+		}
+		check(t, a)
+	}
+}

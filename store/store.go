@@ -270,18 +270,15 @@ func (s *Store) loadBuckets() error {
 // finishSweeps carries to their end the reconciles that a crash broke off after
 // all was compared.
 func (s *Store) finishSweeps() error {
-	swept := false
+	some := false
 	for _, name := range slices.Sorted(maps.Keys(s.buckets)) {
-		b := s.buckets[name]
-		if !b.sweeping() {
-			continue
-		}
-		if err := b.sweep(nil, &Applied{}); err != nil { // what it writes anew, the peers pull
+		swept, err := s.buckets[name].finishSweep(&Applied{}) // what it writes anew, the peers pull
+		if err != nil {
 			return err
 		}
-		swept = true
+		some = some || swept
 	}
-	if !swept {
+	if !some {
 		return nil
 	}
 	return s.sync()

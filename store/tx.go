@@ -10,8 +10,7 @@ import (
 // A Change is a row that really changed, for those who watch. Collecting what
 // no reader sees any more is no change.
 type Change struct {
-	Entry oplog.Entry  // of a row that a reconcile removed: a tombstone with the stamp of the row
-	Prev  *oplog.Entry // the row it replaced; nil if there was none
+	Entry oplog.Entry // of a row that a reconcile removed: a tombstone with the stamp of the row
 }
 
 // A tx gathers the changes of one batch. Its reads see its own changes, and a
@@ -343,10 +342,6 @@ func changes(slots []*slot) []Change {
 			c.Entry = s.cur.Entry
 		} else {
 			c.Entry = oplog.Entry{Key: s.base.Key, Stamp: s.base.Stamp, Tombstone: true}
-		}
-		if s.base != nil {
-			prev := s.base.Entry
-			c.Prev = &prev
 		}
 		list = append(list, c)
 	}

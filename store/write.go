@@ -15,6 +15,10 @@ const MaxOps = 65536
 // there would soon be no later one, and a key could be frozen for ever.
 const maxHLC = 1<<64 - 1<<32
 
+// maxGuard is the highest guard that is taken over: what is written above one
+// needs room.
+const maxGuard = maxHLC - 1<<48
+
 // An Op is one local write. Its slices must not change any more once given to
 // Write.
 type Op struct {

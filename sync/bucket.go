@@ -13,6 +13,7 @@ type bucket struct {
 	pull    *pull
 	want    *want
 	backoff time.Duration // of pulls that failed
+	rest    time.Time     // until when no live write calls for another, after one that failed
 	byKey   bool          // a stream by log was too slow: ask for key order
 
 	queued      map[oplog.Origin]oplog.Seq // live messages handed to the store, up to here
@@ -37,6 +38,7 @@ type bucket struct {
 type want struct {
 	at    time.Time
 	donor string // empty for any
+	gap   bool   // for the sake of live writes
 }
 
 func (e *Engine) bucket(name string) *bucket {
@@ -60,11 +62,31 @@ func (e *Engine) halfReconciled(bucket string) bool {
 
 // want asks for a pull after d. One wanted sooner stays.
 func (e *Engine) want(b *bucket, donor string, d time.Duration) {
-	at := e.now.Add(d)
-	if b.want == nil || b.want.at.After(at) {
-		b.want = &want{at: at, donor: donor}
+	e.wantOne(b, want{at: e.now.Add(d), donor: donor})
+}
+
+func (e *Engine) wantOne(b *bucket, w want) {
+	if b.want == nil || b.want.at.After(w.at) {
+		b.want = &w
 	}
 	e.at(b.want.at)
+}
+
+// wantGap asks for a pull because a live write has a gap before it. A busy
+// writer would have one begin every few milliseconds, so after one that failed
+// these wait as long as its retry does.
+func (e *Engine) wantGap(b *bucket, donor string) {
+	d := max(e.jitter(gapJitter), b.rest.Sub(e.now))
+	e.wantOne(b, want{at: e.now.Add(d), donor: donor, gap: true})
+}
+
+// retry asks for a pull after d, and for none sooner that only live writes want.
+func (e *Engine) retry(b *bucket, donor string, d time.Duration) {
+	b.rest = e.now.Add(d)
+	if b.want != nil && b.want.gap {
+		b.want = nil
+	}
+	e.want(b, donor, d)
 }
 
 // tickBucket begins the wanted pull, or gives up on one whose donor is silent.

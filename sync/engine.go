@@ -219,7 +219,8 @@ func (e *Engine) joined(name string) {
 }
 
 // heard sorts out a message by what it is. What is not meant for us, or says
-// another name than its subject, is dropped: the broker vouches for subjects.
+// another node or bucket than its subject, is dropped: the broker vouches for
+// subjects, and lets a node ask for some buckets alone.
 func (e *Engine) heard(h Heard) {
 	if e.stopping || !e.online {
 		return
@@ -242,9 +243,13 @@ func (e *Engine) heard(h Heard) {
 			e.hearReport(m)
 		}
 	case *oplog.Compare:
-		e.hearCompare(h.From, m, h.Reply)
+		if m.Bucket == h.Bucket {
+			e.hearCompare(h.From, m, h.Reply)
+		}
 	case *oplog.Pull:
-		e.hearPull(h.From, m, h.Reply)
+		if m.Bucket == h.Bucket {
+			e.hearPull(h.From, m, h.Reply)
+		}
 	case *oplog.Ack:
 		e.hearAck(m)
 	case *oplog.Abort:

@@ -233,6 +233,22 @@ func TestStrangeAnswersEndThePull(t *testing.T) {
 	}
 }
 
+// TestRequestForAnotherBucketThanItsSubject is not served: the broker may let its
+// sender ask for the one on the subject alone.
+func TestRequestForAnotherBucketThanItsSubject(t *testing.T) {
+	b := newBench(t)
+	b.step(syncer.Joined{Bucket: "secret"})
+	s := oplog.Session{ID: 3, Puller: nonceB, Donor: nonceA}
+	for _, m := range []oplog.Message{
+		&oplog.Compare{Session: s, Bucket: "secret", Parts: make([]uint64, oplog.ClockParts)},
+		&oplog.Pull{Session: s, Bucket: "secret"},
+	} {
+		if out := b.hear("b", m); len(out) > 0 { // on the subject of orders
+			t.Errorf("%T is answered with %#v", m, out)
+		}
+	}
+}
+
 // TestPagesBeyondTheWindowEndThePull: memory is bounded whatever a donor sends.
 func TestPagesBeyondTheWindowEndThePull(t *testing.T) {
 	b := newBench(t)

@@ -62,10 +62,10 @@ func (e *Engine) hearLive(from string, m *oplog.Live, size int) {
 	case m.Last <= covered:
 	case m.Announced() || b.reconciling:
 		e.remember(b, m.Origin, m.Last)
-		e.want(b, from, e.jitter(gapJitter))
+		e.wantGap(b, from)
 	case m.First > covered+1:
 		e.hold(b, m, size)
-		e.want(b, from, e.jitter(gapJitter))
+		e.wantGap(b, from)
 	case b.queuedBytes+size > e.opt.ApplyBuffer && b.queuedBytes > 0:
 		e.hold(b, m, size)
 	default:
@@ -134,7 +134,7 @@ func (e *Engine) overflow(b *bucket, m *oplog.Live) {
 	if first {
 		e.do(Raise{Kind: EventCatchingUp, Bucket: b.name, Text: "bucket " + b.name + " is catching up: writes come faster than they are taken"})
 	}
-	e.want(b, m.Origin.Node, e.jitter(gapJitter))
+	e.wantGap(b, m.Origin.Node)
 }
 
 // giveUp forgets what was heard of and cannot be had, if there is any.
@@ -185,7 +185,7 @@ func (e *Engine) liveApplied(ev LiveApplied) {
 		// Nothing of it is in the store: what is heard next has a gap before it.
 		clear(b.queued)
 		b.reconciling = b.reconciling || e.halfReconciled(b.name) // by a page of a session given up
-		e.want(b, "", e.backoff(b))
+		e.retry(b, "", e.backoff(b))
 		return
 	}
 	if b.queuedBytes == 0 {

@@ -310,7 +310,7 @@ func (e *Engine) pullEnded(ev PullEnded) {
 	}
 	b := e.bucket(p.bucket)
 	e.dropPull(b)
-	b.byKey, b.backoff = false, 0
+	b.byKey, b.backoff, b.rest = false, 0, time.Time{}
 	if p.reconcile {
 		b.gatedBy, b.reconciling, b.startOver = "", false, false
 		e.do(Raise{Kind: EventReconciled, Bucket: b.name, Peer: p.donor, Text: "bucket " + b.name + " was compared with " + p.donor})
@@ -383,7 +383,7 @@ func (e *Engine) hearBusy(m *oplog.Busy) {
 	e.dropPull(b)
 	pause := time.Duration(min(max(m.RetryAfter, 100), 1<<20)) * time.Millisecond
 	pause = min(pause, e.opt.BackoffMax)
-	e.want(b, "", pause/2+e.jitter(pause))
+	e.retry(b, "", pause/2+e.jitter(pause))
 }
 
 // noResponders ends a pull whose donor cannot hear it: another may. A hello
@@ -420,7 +420,7 @@ func (e *Engine) failPull(b *bucket) {
 		donor = b.pull.donor
 	}
 	e.dropPull(b)
-	e.want(b, donor, e.backoff(b))
+	e.retry(b, donor, e.backoff(b))
 }
 
 // wantUnsettled wants another pull for what was heard of and is not here. The

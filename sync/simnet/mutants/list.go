@@ -145,7 +145,7 @@ var mutants = []mutant{
 		"store/reconcile.go", "	case !e.Tombstone && absent &&", "	case e.Tombstone && absent &&",
 	}}},
 	{"C3-changed", "a verdict is carried out on a row written since", []edit{{
-		"store/reconcile.go", "	case s.cur == nil || s.cur.Stamp != v.stamp:\n", "	case s.cur == nil:\n",
+		"store/reconcile.go", "	case s.cur.Stamp != v.stamp:\n", "	case false:\n",
 	}}},
 	{"C4-unchecked", "a reconcile is resumed with any donor", []edit{{
 		"sync/pull.go", "switch covers := p.claim.GE(p.gate.GCV); {", "switch covers := true; {",
