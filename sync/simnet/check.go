@@ -85,10 +85,11 @@ func (w *World) checkCover(n *Node, bucket string) error {
 	return nil
 }
 
-// collected reports whether the tombstone may have been dropped: then an older
-// one that comes later is taken, for no reader sees either.
+// collected reports whether the tombstone, or the expired row, may have been
+// dropped: then an older one that comes later is taken, for no reader sees
+// either.
 func collected(e *oplog.Entry, b *store.Bucket) bool {
-	return e.Tombstone && e.Stamp.HLC <= b.Guard()
+	return (e.Tombstone || e.Expiry > 0) && e.Stamp.HLC <= b.Guard()
 }
 
 func checkRows(n, m *Node, a, b *store.Bucket) error {
@@ -122,7 +123,7 @@ func rowsOf(b *store.Bucket) (map[string]oplog.Entry, error) {
 		if err != nil {
 			return nil, err
 		}
-		if e.Tombstone {
+		if e.Tombstone || e.Expiry > 0 {
 			continue // others may have collected it
 		}
 		rows[string(e.Key)] = e

@@ -2,6 +2,7 @@ package simnet
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -52,7 +53,7 @@ type group struct {
 }
 
 func newNode(w *World, i int) *Node {
-	n := &Node{w: w, index: i, name: string(rune('a' + i)), disk: w.newDisk(), codec: oplog.Msgpack}
+	n := &Node{w: w, index: i, name: nameOf(i), disk: w.newDisk(), codec: oplog.Msgpack}
 	if w.rnd.IntN(5) == 0 {
 		n.codec = oplog.JSON
 	}
@@ -66,6 +67,15 @@ func newNode(w *World, i int) *Node {
 		w.cfg.Tune(n)
 	}
 	return n
+}
+
+// nameOf returns a, b ... z, a1, b1 ...
+func nameOf(i int) string {
+	name := string(rune('a' + i%26))
+	if i >= 26 {
+		name += strconv.Itoa(i / 26)
+	}
+	return name
 }
 
 // Name returns the node's name.
@@ -241,8 +251,9 @@ func (n *Node) send(to *Node, body []byte, h syncer.Heard) {
 		if err != nil {
 			panic(fmt.Sprintf("simnet: decode: %v", err))
 		}
-		h.Message, h.Size = m, len(body)
-		to.step(h)
+		got := h
+		got.Message, got.Size = m, len(body)
+		n.w.arrive(n, to, m, func() { to.step(got) })
 	})
 }
 
