@@ -12,21 +12,21 @@ import (
 	"replicator/sync/simnet"
 )
 
-// behind makes a fleet in which c was away while the deletes of gone-1 to gone-3
-// were made and collected by the others. All of them hold kept-1 to kept-3.
+// behind makes a fleet in which c was away while the deletes of k1-gone to k3-gone
+// were made and collected by the others. All of them hold k1-kept to k3-kept.
 func behind(t *testing.T, tune ...func(*syncer.Options)) *scene {
 	t.Helper()
 	s := newScene(t, 3, tune...)
 	for i := range 3 {
-		s.put(a, fmt.Sprint("gone-", i+1), "v")
-		s.put(b, fmt.Sprint("kept-", i+1), "v")
+		s.put(a, fmt.Sprintf("k%d-gone", i+1), "v")
+		s.put(b, fmt.Sprintf("k%d-kept", i+1), "v")
 	}
 	s.Run(2 * time.Second)
 	s.Part(a, c)
 	s.Part(b, c)
 	s.Run(time.Minute)
 	for i := range 3 {
-		s.del(b, fmt.Sprint("gone-", i+1))
+		s.del(b, fmt.Sprintf("k%d-gone", i+1))
 	}
 	s.Run(time.Second)
 	s.Node(a).Collect("orders")
@@ -43,8 +43,8 @@ func (s *scene) goneAre() {
 	s.t.Helper()
 	for i := range 3 {
 		for k := range 3 {
-			if gone, kept := s.value(i, fmt.Sprint("gone-", k+1)), s.value(i, fmt.Sprint("kept-", k+1)); gone != "-" || kept != "v" {
-				s.t.Errorf("%s: gone-%d is %q, kept-%d is %q", s.Node(i).Name(), k+1, gone, k+1, kept)
+			if gone, kept := s.value(i, fmt.Sprintf("k%d-gone", k+1)), s.value(i, fmt.Sprintf("k%d-kept", k+1)); gone != "-" || kept != "v" {
+				s.t.Errorf("%s: k%d-gone is %q, k%d-kept is %q", s.Node(i).Name(), k+1, gone, k+1, kept)
 			}
 		}
 	}
@@ -168,12 +168,12 @@ func (s *scene) anything(n *simnet.Node, rnd *rand.Rand) {
 // carried out before one of them was compared with to its end.
 func TestScenario27ReconcileCutAndSwitchPeer(t *testing.T) {
 	for _, worse := range []bool{false, true} {
-		for cut := range 7 {
+		for cut := range 4 {
 			t.Run(fmt.Sprint("cut ", cut, " worse ", worse), func(t *testing.T) {
 				s := behind(t, rowsAPage)
 				if worse { // what b has collected since, a has not seen
 					s.Part(a, b)
-					s.del(b, "kept-3")
+					s.del(b, "k1-kept")
 					s.Node(b).Collect("orders")
 				}
 				pages, ended := 0, false
@@ -189,16 +189,16 @@ func TestScenario27ReconcileCutAndSwitchPeer(t *testing.T) {
 					s.Part(a, b)
 				}
 				s.within(2*time.Minute, "the stream is cut", func() bool { return pages > cut || ended })
-				if !ended && (s.value(c, "gone-1") != "v" || s.bucket(c).Keys() != 6) {
-					t.Fatalf("carried out before the end: gone-1 is %q", s.value(c, "gone-1"))
+				if !ended && (s.value(c, "k1-gone") != "v" || s.bucket(c).Keys() != 6) {
+					t.Fatalf("carried out before the end: k1-gone is %q", s.value(c, "k1-gone"))
 				}
 				s.holds()
 				s.Run(time.Minute)
 				s.holds()
 				s.settles()
 				if worse {
-					if s.value(a, "kept-3") != "-" || s.value(c, "kept-3") != "-" || s.value(c, "gone-1") != "-" {
-						t.Errorf("kept-3 is %q and %q, gone-1 is %q", s.value(a, "kept-3"), s.value(c, "kept-3"), s.value(c, "gone-1"))
+					if s.value(a, "k1-kept") != "-" || s.value(c, "k1-kept") != "-" || s.value(c, "k1-gone") != "-" {
+						t.Errorf("k1-kept is %q and %q, k1-gone is %q", s.value(a, "k1-kept"), s.value(c, "k1-kept"), s.value(c, "k1-gone"))
 					}
 					return
 				}
@@ -223,17 +223,17 @@ func TestScenario28ReconcileLocalWriteDuring(t *testing.T) {
 	s.Heal()
 	s.within(time.Minute, "a reconcile comes to its end", func() bool { return end != nil })
 	s.Run(100 * time.Millisecond)
-	if !s.bucket(c).Reconciling() || s.value(c, "gone-1") != "v" {
-		t.Fatalf("reconciling %v, gone-1 is %q", s.bucket(c).Reconciling(), s.value(c, "gone-1"))
+	if !s.bucket(c).Reconciling() || s.value(c, "k1-gone") != "v" {
+		t.Fatalf("reconciling %v, k1-gone is %q", s.bucket(c).Reconciling(), s.value(c, "k1-gone"))
 	}
-	s.put(c, "gone-1", "new")
+	s.put(c, "k1-gone", "new")
 	end()
 	s.Run(time.Second)
-	if s.value(c, "gone-1") != "new" || s.value(c, "gone-2") != "-" {
-		t.Errorf("gone-1 is %q, gone-2 is %q", s.value(c, "gone-1"), s.value(c, "gone-2"))
+	if s.value(c, "k1-gone") != "new" || s.value(c, "k2-gone") != "-" {
+		t.Errorf("k1-gone is %q, k2-gone is %q", s.value(c, "k1-gone"), s.value(c, "k2-gone"))
 	}
 	s.settles()
-	if s.value(a, "gone-1") != "new" {
-		t.Errorf("gone-1 is %q at the donor", s.value(a, "gone-1"))
+	if s.value(a, "k1-gone") != "new" {
+		t.Errorf("k1-gone is %q at the donor", s.value(a, "k1-gone"))
 	}
 }

@@ -77,9 +77,9 @@ func (s *scene) changeDonor(donor, cuts int) {
 	}
 }
 
-// TestScenario30BootstrapOverwriteBehindCursor: to one donor a key is c's write
-// and stands in the log behind the cursor. To the next it is still a's, which in
-// the log stands before the cursor. It is not lost.
+// TestScenario30BootstrapOverwriteBehindCursor: at one donor z is c's write, and
+// stands behind the cursor in the log as by its key. At the next it is a's still,
+// which in the log stands before the cursor. It is not lost.
 func TestScenario30BootstrapOverwriteBehindCursor(t *testing.T) {
 	s := unstarted(t, 4, rowsAPage, byKey)
 	for i := range 3 {
@@ -88,6 +88,7 @@ func TestScenario30BootstrapOverwriteBehindCursor(t *testing.T) {
 	s.Run(5 * time.Second)
 	s.put(a, "k", "from a")
 	s.put(a, "z", "from a")
+	s.put(b, "m", "from b")
 	s.Run(time.Second)
 	s.Part(a, b)
 	s.Part(a, c)
@@ -97,12 +98,12 @@ func TestScenario30BootstrapOverwriteBehindCursor(t *testing.T) {
 		if to == d && from == b && only[*oplog.Page](m) {
 			pages++
 		}
-		return pages > 1 && from == b || from == c || pages == 0 && from == a && to == d
+		return pages > 2 && from == b || from == c || pages == 0 && from == a && to == d
 	})
 	s.Node(d).Start()
-	s.within(time.Minute, "the first donor is cut off", func() bool { return pages > 1 })
-	if s.value(d, "k") != "from a" || s.value(d, "z") != "-" {
-		t.Fatalf("k is %q, z is %q", s.value(d, "k"), s.value(d, "z"))
+	s.within(time.Minute, "the first donor is cut off", func() bool { return pages > 2 })
+	if s.value(d, "k") != "from a" || s.value(d, "m") != "from b" || s.value(d, "z") != "-" {
+		t.Fatalf("k is %q, m is %q, z is %q", s.value(d, "k"), s.value(d, "m"), s.value(d, "z"))
 	}
 	s.Part(b, d)
 	s.within(2*time.Minute, "the other donor is done", func() bool { return s.seq(d, a) > 0 })
