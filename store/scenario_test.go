@@ -24,7 +24,13 @@ func TestScenario09TwoPullsTwoPeers(t *testing.T) {
 			for n := range 20 {
 				key := string(rune('a' + rnd.IntN(12)))
 				write(t, donors[i], noon.Add(time.Duration(rnd.IntN(3600))*time.Second), put(key, string(rune('0'+n%10))))
+				if i == 1 && n == 10 {
+					pull(t, donors[1], donors[0], false, 3) // what y knows of x
+					write(t, donors[0], noon.Add(2*time.Hour), put("late", "x"))
+				}
 			}
+		}
+		for i := range donors {
 			var err error
 			if snaps[i], err = donors[i].Snapshot(); err != nil {
 				t.Fatal(err)

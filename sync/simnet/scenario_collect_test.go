@@ -41,26 +41,32 @@ func TestScenario21GCReportIsDurable(t *testing.T) {
 // and ignored.
 func TestScenario22GCLateChunk(t *testing.T) {
 	s := newScene(t, 2, func(o *syncer.Options) { o.AnswerTimeout = time.Hour })
-	var put, page func()
+	var put func()
+	var late []func()
 	s.taps(func(_, to int, m oplog.Message, deliver func()) {
 		switch live, isLive := m.(*oplog.Live); {
 		case isLive && to == b && live.First == 1:
 			put = deliver
-		case only[*oplog.Page](m) && page == nil:
-			page = deliver
+		case to == b && (only[*oplog.Page](m) || only[*oplog.End](m)):
+			late = append(late, deliver)
 		default:
 			deliver()
 		}
 	})
 	s.put(a, "k", "v")
-	s.within(10*time.Second, "a page is on its way", func() bool { return page != nil })
+	s.within(10*time.Second, "a page is on its way", func() bool { return len(late) == 2 })
 	put() // live brings it after all
 	s.Run(time.Second)
 	s.Node(a).Write("orders", deletes("k"))
 	s.within(10*time.Minute, "the tombstone is collected", func() bool { return s.seq(b, a) == 2 && s.bucket(b).Tombstones() == 0 })
 	before := s.bucket(b).Digest()
-	page()
-	s.Run(time.Second)
+	for _, deliver := range late {
+		deliver()
+		s.Run(time.Second)
+	}
+	if s.Node(b).Engine().Bucket("orders").Pull != nil {
+		t.Error("the pull did not end")
+	}
 	if s.value(b, "k") != "-" || !s.bucket(b).Digest().Same(before) || s.Stats.Count[simnet.Reissued] > 0 {
 		t.Errorf("k is %q, %d writes issued again", s.value(b, "k"), s.Stats.Count[simnet.Reissued])
 	}

@@ -31,7 +31,7 @@ var variants = map[string]string{
 	"N13":  "G3-nothing", // with an older disk
 	"N14":  "C2-drop",
 	"N15":  "M1-covered",
-	"N16":  "S2-live",
+	"N16":  "S2-later",
 	"N17":  "S6-assign",
 	"N18":  "W3-split",
 	"N19":  "W3-clock",
