@@ -15,6 +15,15 @@ func small(o *syncer.Options) {
 	o.PageBytes, o.Window, o.CutBytes, o.LogOrderMax = 600, 1200, 20_000, 8
 }
 
+// fill writes so many keys at a and lets them arrive.
+func (s *scene) fill(keys int) {
+	for i := range keys {
+		s.Node(a).Write("orders", store.Op{Key: fmt.Appendf(nil, "k%04d", i), Value: make([]byte, 20)})
+		s.Run(time.Millisecond)
+	}
+	s.Run(5 * time.Second)
+}
+
 // TestScenario29BootstrapResumeMeet: an empty node takes thousands of keys in a
 // stream that is cut again and again, from three donors that are written to
 // meanwhile. At the end its clock is what all of them had in common; a pull of
@@ -25,11 +34,7 @@ func TestScenario29BootstrapResumeMeet(t *testing.T) {
 	for i := range 3 {
 		s.Node(i).Start()
 	}
-	for i := range keys {
-		s.Node(a).Write("orders", store.Op{Key: fmt.Appendf(nil, "k%04d", i), Value: make([]byte, 20)})
-		s.Run(time.Millisecond)
-	}
-	s.Run(5 * time.Second)
+	s.fill(keys)
 	s.Node(d).Start()
 	cuts, donors := 0, map[int]bool{}
 	common := oplog.Seq(1 << 62)
@@ -120,11 +125,7 @@ func TestScenario50CutDonor(t *testing.T) {
 	const keys = 1000
 	s := newScene(t, 3, small)
 	s.Node(c).Crash()
-	for i := range keys {
-		s.Node(a).Write("orders", store.Op{Key: fmt.Appendf(nil, "k%04d", i), Value: make([]byte, 20)})
-		s.Run(time.Millisecond)
-	}
-	s.Run(5 * time.Second)
+	s.fill(keys)
 	s.Node(c).Start()
 	gone, behind, again := -1, 0, 0
 	s.taps(func(from, to int, m oplog.Message, deliver func()) {

@@ -34,6 +34,7 @@ var directed = map[string][2]string{
 	"W1-guard":       {"./sync/simnet", "TestScenario34WriteAfterGCLowHLC"},
 	"H1-sum":         {"./sync/simnet", "TestHashTellsExtrasApart"},
 	"S9-position":    {"./sync/simnet", "TestScenario30BootstrapOverwriteBehindCursor"},
+	"S2-later":       {"./sync/simnet", "TestScenario06VectorFromSnapshot"},
 	"S7-double":      {"./sync/simnet", "TestScenario18CloneTwoInstances"},
 }
 
