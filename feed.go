@@ -108,6 +108,8 @@ func (n *Node) act(a syncer.Action) {
 	case syncer.Fence:
 		n.fence.CompareAndSwap(nil, &a.Reason)
 		n.log.Error("writes are fenced", "reason", a.Reason)
+	case syncer.NewEpoch:
+		n.store.NewEpoch()
 	case syncer.Raise:
 		n.raise(a)
 	}

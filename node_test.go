@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -18,7 +19,26 @@ import (
 	"replicator/oplog"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	cleanup := memoryOfMachine()
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		cleanup()
+		os.Exit(code)
+	}))
+}
+
+// memoryOfMachine gives the nodes of this run a folder of their own for the
+// tickets of clean stops, where the machine has one in memory.
+func memoryOfMachine() (cleanup func()) {
+	dir, err := os.MkdirTemp("/dev/shm", "replicator-test-")
+	if err != nil {
+		return func() {} // the program has no such folder either
+	}
+	if err := os.Setenv("XDG_RUNTIME_DIR", dir); err != nil {
+		panic(err)
+	}
+	return func() { _ = os.RemoveAll(dir) }
+}
 
 // startServer runs a NATS server on loopback until the test ends.
 func startServer(tb testing.TB) *server.Server {

@@ -144,7 +144,7 @@ func (c *Client) Conflicts(ctx context.Context, node, bucket string) iter.Seq2[L
 		}
 		for _, name := range names {
 			list, err := c.lostOf(ctx, name, bucket, "")
-			if err != nil && !(node == "" && isNoBucket(err)) {
+			if err != nil && (node != "" || !isNoBucket(err)) {
 				yield(Lost{}, err)
 				return
 			}

@@ -27,7 +27,7 @@ type BucketStatus struct {
 	Hash       string            `json:"hash"`       // 16 hex digits, see Hex
 	Pure       bool              `json:"pure"`
 	CatchingUp bool              `json:"catching_up"`
-	Conflicts  uint64            `json:"conflicts"`  // seen since the start: concurrent writes of one key, whoever lost
+	Conflicts  uint64            `json:"conflicts"` // seen since the start: concurrent writes of one key, whoever lost
 	Reconcile  bool              `json:"reconciling"`
 	Pull       *PullStatus       `json:"pull"` // nil: none is running
 	Peers      []BucketPeer      `json:"peers"`

@@ -33,6 +33,13 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
+	if dir, err := os.MkdirTemp("/dev/shm", "replicator-test-"); err == nil { // for the tickets of clean stops
+		defer os.RemoveAll(dir) //nolint:errcheck // it is in memory
+		if err := os.Setenv("XDG_RUNTIME_DIR", dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+	}
 	code := m.Run()
 	if code == 0 {
 		if err := goleak.Find(); err != nil {

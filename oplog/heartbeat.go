@@ -55,16 +55,18 @@ type Instance struct {
 	Started    int64  // milliseconds since 1970
 	Version    string // of the program
 	MaxPayload uint64 // bytes its NATS server lets into one message
+	Starts     uint64 // how many processes had this disk, this one included; zero: not told
 }
 
 func codeInstance(c coder, i *Instance) {
-	c.object("from", 6, func(c coder) {
+	c.object("from", 7, func(c coder) {
 		c.str("node", &i.Node)
 		c.nonce("nonce", &i.Nonce)
 		c.nonce("prev", &i.Prev)
 		c.int("started", &i.Started)
 		c.str("version", &i.Version)
 		c.uint("max_payload", &i.MaxPayload)
+		c.uint("starts", &i.Starts)
 	})
 }
 

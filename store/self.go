@@ -10,7 +10,9 @@ import (
 type self struct {
 	node        string
 	nonce, prev oplog.Nonce
-	epoch       oplog.Epoch // of the last start that wrote; never written to again
+	epoch       oplog.Epoch // of the last start that wrote
+	starts      uint64      // how many there were
+	ticket      Ticket      // of a clean stop; zero while somebody runs
 }
 
 const selfV1 = 1
@@ -19,6 +21,8 @@ func encodeSelf(s self) []byte {
 	b := append([]byte{selfV1}, s.nonce[:]...)
 	b = append(b, s.prev[:]...)
 	b = binary.BigEndian.AppendUint64(b, s.epoch)
+	b = binary.BigEndian.AppendUint64(b, s.starts)
+	b = append(b, s.ticket[:]...)
 	return append(b, s.node...)
 }
 
@@ -27,15 +31,22 @@ func loadSelf(r Reader) (s self, ok bool, err error) {
 	if err != nil || !ok {
 		return self{}, false, err
 	}
-	const fixed = 1 + 16 + 16 + 8
+	const fixed = 1 + 16 + 16 + 8 + 8 + 16
 	if len(b) < fixed || b[0] != selfV1 || !oplog.ValidName(string(b[fixed:])) {
 		return self{}, false, &CorruptError{Key: keySelf, Reason: "not the name of a node"}
 	}
 	copy(s.nonce[:], b[1:])
 	copy(s.prev[:], b[17:])
 	s.epoch = binary.BigEndian.Uint64(b[33:])
+	s.starts = binary.BigEndian.Uint64(b[41:])
+	copy(s.ticket[:], b[49:])
 	s.node = string(b[fixed:])
 	return s, true, nil
+}
+
+// self is what a batch that moves the epoch writes.
+func (s *Store) self(epoch oplog.Epoch) self {
+	return self{node: s.node, nonce: s.nonce, prev: s.prev, epoch: epoch, starts: s.starts}
 }
 
 // ownOrigin returns the origin of this start, drawn if needed, and whether the
@@ -61,6 +72,15 @@ func (s *Store) markOwn(o oplog.Origin) {
 	if s.own == o {
 		s.ownSaved = true
 	}
+}
+
+// NewEpoch gives up the own origin: the next write draws a new epoch. It is for
+// a node that hears another one of its name, which may be the same memory image
+// resumed twice.
+func (s *Store) NewEpoch() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.own = oplog.Origin{}
 }
 
 // retire gives up o if it is the own origin: somebody else writes under it, as

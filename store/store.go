@@ -27,6 +27,9 @@ type Options struct {
 	// Epoch draws 64 random bits, at the first local write after Open. Default
 	// crypto/rand.
 	Epoch func() uint64
+	// Ticket is what CloseWithTicket returned when the process before stopped,
+	// if nobody else can have it: this one goes on with its epoch then.
+	Ticket Ticket
 	// MaxDrift is how far a foreign timestamp may be ahead of the wall clock
 	// before the own clock stops following it. Default 5 minutes.
 	MaxDrift time.Duration
@@ -60,6 +63,7 @@ type Store struct {
 	node    string
 	nonce   oplog.Nonce
 	prev    oplog.Nonce
+	starts  uint64 // this one included
 	started time.Time
 	origins originTable
 
@@ -140,9 +144,11 @@ func (s *Store) begin() error {
 	if was.nonce == s.nonce {
 		s.prev = was.prev
 	}
+	s.starts = was.starts + 1
+	s.claim(was)
 	b := s.kv.NewBatch()
 	b.Set(keyFormat, binary.BigEndian.AppendUint32(nil, formatV1))
-	b.Set(keySelf, encodeSelf(self{node: s.node, nonce: s.nonce, prev: s.prev, epoch: was.epoch}))
+	b.Set(keySelf, encodeSelf(s.self(was.epoch))) // without the ticket: it is used up
 	if err := s.kv.Commit(b); err != nil {
 		return fmt.Errorf("store: write nonce: %w", err)
 	}
@@ -165,7 +171,7 @@ func Rename(kv KV, newName string) error {
 	if !oplog.ValidName(newName) {
 		return fmt.Errorf("store: node name %q: want 1 to %d letters, digits, _ or -", clip([]byte(newName)), oplog.MaxName)
 	}
-	was.node = newName
+	was.node, was.ticket = newName, Ticket{}
 	b := kv.NewBatch()
 	b.Set(keySelf, encodeSelf(was))
 	if err := kv.Commit(b); err != nil {
@@ -182,6 +188,9 @@ func (s *Store) Nonce() oplog.Nonce { return s.nonce }
 
 // PrevNonce returns the nonce of the process before, zero for the first.
 func (s *Store) PrevNonce() oplog.Nonce { return s.prev }
+
+// Starts returns how many processes have opened the store, this one included.
+func (s *Store) Starts() uint64 { return s.starts }
 
 // Started returns the time given to Open.
 func (s *Store) Started() time.Time { return s.started }
@@ -394,6 +403,10 @@ func (s *Store) Close() error {
 	if s.closed.Swap(true) {
 		return nil
 	}
+	return s.end()
+}
+
+func (s *Store) end() error {
 	var err error
 	if s.failure() == nil {
 		err = s.sync()

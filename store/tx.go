@@ -295,8 +295,7 @@ func (t *tx) writeNames(batch Batch) {
 		batch.Set(numberKey(tableOrigins, n), encodeOrigin(o))
 	}
 	if t.saveSelf {
-		s := t.b.s
-		batch.Set(keySelf, encodeSelf(self{node: s.node, nonce: s.nonce, prev: s.prev, epoch: t.own.Epoch}))
+		batch.Set(keySelf, encodeSelf(t.b.s.self(t.own.Epoch)))
 	}
 }
 

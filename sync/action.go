@@ -102,6 +102,10 @@ type (
 	// Fence ends local writes until the node is renamed or started again.
 	Fence struct{ Reason string }
 
+	// NewEpoch gives up the origin being written: the next local write draws a
+	// new epoch. Another instance with our name may be writing under it.
+	NewEpoch struct{}
+
 	// Raise tells people of something. Text is a sentence, Peer who it is about.
 	Raise struct {
 		Kind   EventKind
@@ -144,6 +148,8 @@ type EventKind string
 // The kinds of events.
 const (
 	EventDuplicate  EventKind = "duplicate"   // another running instance bears our name
+	EventCloned     EventKind = "cloned"      // two running instances bear the name of a peer
+	EventRestored   EventKind = "restored"    // a node came back with an older disk, a new one or a copy
 	EventCatchingUp EventKind = "catching_up" // live writes came faster than they were taken
 	EventCaughtUp   EventKind = "caught_up"   // the bucket follows live again
 	EventReconcile  EventKind = "reconcile"   // all rows are compared with a donor that collected deletes we never saw
@@ -151,6 +157,7 @@ const (
 )
 
 func (Beat) action()          {}
+func (NewEpoch) action()      {}
 func (Send) action()          {}
 func (Answer) action()        {}
 func (ApplyLive) action()     {}

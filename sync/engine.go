@@ -33,6 +33,7 @@ type Engine struct {
 	numbers  uint64    // snapshot numbers drawn
 	stalls   int       // sessions served in a row whose pages were never acknowledged
 	doubled  time.Time // when one of doubles was heard last
+	lossTold bool      // others hold own writes that are not here, and people know
 	started  time.Time // of the first step
 	due      time.Time // when tick has something to do
 	wake     time.Time // the last WakeAt

@@ -202,6 +202,7 @@ func (e *Engine) hearOwnName(n oplog.Nonce, beat *oplog.Heartbeat) {
 			return
 		}
 		e.doubles[n] = 0
+		e.do(NewEpoch{})
 		e.do(Raise{
 			Kind: EventDuplicate, Peer: e.self.Node,
 			Text: "another running instance is named " + e.self.Node + "; the younger one must be renamed",

@@ -18,6 +18,7 @@ type peer struct {
 	gone    bool           // it said that it stops
 	greeted bool           // this instance answered a hello
 	digests map[string]*peerDigest
+	line    lineage
 	greetAt time.Time // zero: no hello is due
 	hello   *hello    // the one under way
 }
@@ -59,6 +60,7 @@ func (e *Engine) meetInstance(p *peer, inst oplog.Instance) {
 		p.inst = inst
 		return
 	}
+	e.followLineage(p, &inst)
 	p.inst = inst
 	p.greeted = false
 	for _, pd := range p.digests {

@@ -139,6 +139,7 @@ func (e *Engine) hearBegin(m *oplog.Begin) {
 	}
 	p.began, p.keyOrder, p.rows = true, m.KeyOrder, m.Rows
 	p.claim, p.ahead = m.Clock, m.Ahead
+	e.noteLoss(p.bucket, m.Clock, m.Ahead)
 	if p.token != nil {
 		// Rows that the donor leaves out are covered here already.
 		p.claim, p.ahead = p.token.Claim.Meet(m.Clock), p.token.Ahead.Meet(m.Ahead)

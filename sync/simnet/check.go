@@ -2,14 +2,14 @@ package simnet
 
 import (
 	"fmt"
-	"slices"
 
 	"replicator/oplog"
 	"replicator/store"
 )
 
-// Check verifies what must hold at any moment: Cover on every node, and equal
-// rows wherever clocks are equal and pure.
+// Check verifies what must hold at any moment: Cover on every node, watchers
+// that know each row, clocks that only go forward, and equal rows wherever clocks
+// are equal and pure.
 func (w *World) Check() error {
 	for _, n := range w.nodes {
 		if n.problem != nil {
@@ -17,69 +17,80 @@ func (w *World) Check() error {
 		}
 	}
 	for _, bucket := range w.cfg.Buckets {
+		var views []view
 		for _, n := range w.nodes {
-			if err := w.checkCover(n, bucket); err != nil {
+			if !n.up {
+				continue
+			}
+			v, err := n.view(bucket)
+			if err != nil {
 				return err
 			}
-		}
-		if err := w.checkEqual(bucket); err != nil {
-			return err
+			for _, check := range []func(view) error{w.checkCover, checkWitness, checkForward} {
+				if err := check(v); err != nil {
+					return err
+				}
+			}
+			if views, err = compareView(views, v); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-// checkEqual compares the rows of nodes that have the same clock and no extras,
-// each with the first of its kind.
-func (w *World) checkEqual(bucket string) error {
-	var firsts []*Node
-	for _, n := range w.nodes {
-		if !n.up {
-			continue
+// A view is a bucket of a node as it is now.
+type view struct {
+	node   *Node
+	bucket *store.Bucket
+	clock  oplog.Clock
+	rows   map[string]oplog.Entry // tombstones included
+	live   int                    // rows that no node may drop
+}
+
+func (n *Node) view(bucket string) (view, error) {
+	b, _ := n.store.Bucket(bucket)
+	v := view{node: n, bucket: b, clock: b.Clock(), rows: map[string]oplog.Entry{}}
+	for e, err := range b.Scan(store.ScanOptions{}) {
+		if err != nil {
+			return v, err
 		}
-		b, _ := n.store.Bucket(bucket)
-		if len(b.Ahead()) > 0 {
-			continue
-		}
-		clock := b.Clock()
-		i := slices.IndexFunc(firsts, func(m *Node) bool {
-			a, _ := m.store.Bucket(bucket)
-			return a.Clock().Equal(clock)
-		})
-		if i < 0 {
-			firsts = append(firsts, n)
-			continue
-		}
-		a, _ := firsts[i].store.Bucket(bucket)
-		if err := checkRows(firsts[i], n, a, b); err != nil {
-			return err
+		if v.rows[string(e.Key)] = e; !mayGo(&e) {
+			v.live++
 		}
 	}
-	return nil
+	return v, nil
+}
+
+// compareView compares v with one of the views that has the same clock and no
+// extras, or adds it to them.
+func compareView(views []view, v view) ([]view, error) {
+	if len(v.bucket.Ahead()) > 0 {
+		return views, nil
+	}
+	for _, other := range views {
+		if other.clock.Equal(v.clock) {
+			return views, checkRows(other, v)
+		}
+	}
+	return append(views, v), nil
 }
 
 // checkCover: for each write that the clock covers, the node's row of that key
 // is that write or one that beats it.
-func (w *World) checkCover(n *Node, bucket string) error {
-	if !n.up {
-		return nil
-	}
-	b, _ := n.store.Bucket(bucket)
-	clock := b.Clock()
+func (w *World) checkCover(v view) error {
+	bucket := v.bucket.Name()
 	for key := range w.ledger.keys[bucket] {
-		want := w.ledger.winner(bucket, key, clock)
+		want := w.ledger.winner(bucket, key, v.clock)
 		if want == nil {
 			continue
 		}
-		row, ok, err := b.Get([]byte(key))
-		if err != nil {
-			return err
-		}
-		if collected(want, b) && (!ok || row.Tombstone) {
+		row, ok := v.rows[key]
+		if collected(want, v.bucket) && (!ok || row.Tombstone) {
 			continue
 		}
 		if !ok || row.Stamp.Less(want.Stamp) {
-			return fmt.Errorf("cover: %s/%s key %q holds %s, its clock %v covers %s", n.name, bucket, key, row.Stamp, clock, want.Stamp)
+			return fmt.Errorf("cover: %s/%s key %q holds %s, its clock %v covers %s", v.node.name, bucket, key, row.Stamp, v.clock, want.Stamp)
 		}
 	}
 	return nil
@@ -89,46 +100,26 @@ func (w *World) checkCover(n *Node, bucket string) error {
 // dropped: then an older one that comes later is taken, for no reader sees
 // either.
 func collected(e *oplog.Entry, b *store.Bucket) bool {
-	return (e.Tombstone || e.Expiry > 0) && e.Stamp.HLC <= b.Guard()
+	return mayGo(e) && e.Stamp.HLC <= b.Guard()
 }
 
-func checkRows(n, m *Node, a, b *store.Bucket) error {
-	rows, err := rowsOf(a)
-	if err != nil {
-		return err
+// mayGo reports whether nodes drop the row some day, each at its own time.
+func mayGo(e *oplog.Entry) bool { return e.Tombstone || e.Expiry > 0 }
+
+// checkRows leaves out what nodes drop: one of the nodes may have collected them.
+func checkRows(v, other view) error {
+	if v.live != other.live || v.bucket.Digest().Sum != other.bucket.Digest().Sum {
+		return fmt.Errorf("equal clocks %v, but %s holds %d rows, %s %d", v.clock, v.node.name, v.live, other.node.name, other.live)
 	}
-	others, err := rowsOf(b)
-	if err != nil {
-		return err
-	}
-	if len(rows) != len(others) || a.Digest().Sum != b.Digest().Sum {
-		return fmt.Errorf("equal clocks %v, but %s holds %d rows, %s %d", a.Clock(), n.name, len(rows), m.name, len(others))
-	}
-	for key, row := range rows {
-		if other, ok := others[key]; !ok || !sameRow(&row, &other) {
-			return fmt.Errorf("equal clocks, but key %q is %s at %s, %s at %s", key, row.Stamp, n.name, other.Stamp, m.name)
+	for key, row := range v.rows {
+		if mayGo(&row) {
+			continue
+		}
+		if o, ok := other.rows[key]; !ok || !sameRow(&row, &o) {
+			return fmt.Errorf("equal clocks, but key %q is %s at %s, %s at %s", key, row.Stamp, v.node.name, o.Stamp, other.node.name)
 		}
 	}
 	return nil
-}
-
-func rowsOf(b *store.Bucket) (map[string]oplog.Entry, error) {
-	snap, err := b.Snapshot()
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = snap.Close() }() // a read-only view of a map
-	rows := map[string]oplog.Entry{}
-	for e, err := range snap.Rows(nil, nil) {
-		if err != nil {
-			return nil, err
-		}
-		if e.Tombstone || e.Expiry > 0 {
-			continue // others may have collected it
-		}
-		rows[string(e.Key)] = e
-	}
-	return rows, nil
 }
 
 // AtRest verifies what must hold once a calm world has settled: all equal, all

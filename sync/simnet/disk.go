@@ -103,15 +103,19 @@ func (n *Node) applyNext(bucket string) {
 		}
 		done = len(run)
 		merged, applied := carry.Live(n.store, n.wall(), run)
-		n.reissued(a.Bucket, merged.Reissued)
+		n.merged(a.Bucket, merged, byLive)
 		ev, err = applied, applied.Err
 	case syncer.ApplyPage:
 		merged, applied := carry.Page(n.store, n.wall(), a)
-		n.reissued(a.Bucket, merged.Reissued)
+		by := byPage
+		if a.Rec != nil {
+			by = byReconcile
+		}
+		n.merged(a.Bucket, merged, by)
 		ev, err = applied, applied.Err
 	case syncer.EndPull:
 		merged, ended := carry.End(n.store, n.wall(), a)
-		n.reissued(a.Bucket, merged.Reissued)
+		n.merged(a.Bucket, merged, byReconcile)
 		ev, err = ended, ended.Err
 		n.w.Stats.Count[Pulls]++
 		if a.Rec != nil {
@@ -140,8 +144,11 @@ func (n *Node) applyNext(bucket string) {
 	}
 }
 
-// reissued notes writes that a merge has made: they leave like any own write.
-func (n *Node) reissued(bucket string, w store.Written) {
+// merged notes what a merge has changed, and the writes it has made: those
+// leave like any own write.
+func (n *Node) merged(bucket string, a store.Applied, by road) {
+	n.changed(bucket, a.Changes, by)
+	w := a.Reissued
 	for _, e := range w.Entries {
 		n.w.Stats.Count[Reissued]++
 		n.w.ledger.issue(bucket, e)

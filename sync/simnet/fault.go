@@ -35,6 +35,7 @@ func (n *Node) Restore() {
 	n.Crash()
 	n.disk.end()
 	n.disk = n.backup.image()
+	clear(n.marks)
 	n.w.Stats.Count[Restores]++
 	n.w.ledger.forget(n)
 	n.w.note("%s gets an older disk back", n.name)
@@ -68,13 +69,19 @@ func (w *World) survives(lost *Node, bucket string, dot oplog.Dot) bool {
 // that lies below another which is not. Clocks stay impure then; rows are equal
 // all the same.
 func (w *World) checkAlike(bucket string) error {
+	first, err := w.nodes[0].view(bucket)
+	if err != nil {
+		return err
+	}
 	for _, n := range w.nodes[1:] {
-		a, _ := w.nodes[0].store.Bucket(bucket)
-		b, _ := n.store.Bucket(bucket)
-		if !a.Ahead().Equal(b.Ahead()) {
-			return fmt.Errorf("at rest: %s/%s holds extras %v, %s %v", n.name, bucket, b.Ahead(), w.nodes[0].name, a.Ahead())
+		v, err := n.view(bucket)
+		if err != nil {
+			return err
 		}
-		if err := checkRows(w.nodes[0], n, a, b); err != nil {
+		if a, b := first.bucket.Ahead(), v.bucket.Ahead(); !a.Equal(b) {
+			return fmt.Errorf("at rest: %s/%s holds extras %v, %s %v", n.name, bucket, b, first.node.name, a)
+		}
+		if err := checkRows(first, v); err != nil {
 			return err
 		}
 	}
@@ -181,9 +188,22 @@ func (w *World) maybeCutPage(from, to int, m oplog.Message) {
 // countEviction counts a collection that does not wait for some node any more.
 func (n *Node) countEviction() {
 	for _, m := range n.w.nodes {
-		if !m.up && n.Options.EvictAfter > 0 && n.w.now.Sub(m.away) > n.Options.EvictAfter {
+		if !m.up && m.evicted() {
 			n.w.Stats.Count[Evictions]++
 			return
 		}
 	}
+}
+
+// countReturn counts a start of a node that the others did not wait for.
+func (n *Node) countReturn() {
+	if n.evicted() {
+		n.w.Stats.Count[Returns]++
+	}
+}
+
+// evicted reports whether the node has been down for so long that it does not
+// count any more.
+func (n *Node) evicted() bool {
+	return n.Options.EvictAfter > 0 && !n.away.IsZero() && n.w.now.Sub(n.away) > n.Options.EvictAfter
 }

@@ -12,7 +12,7 @@ import (
 
 // A medium is what a node's store lies on. It survives what the node does not.
 type medium interface {
-	// open makes ready what the last crash has left.
+	// open makes ready what the last stop or crash has left.
 	open() store.KV
 	// crash ends all use as a power cut does, and reports how many commits there
 	// were that no sync had covered, and how many of them are lost.
@@ -26,7 +26,10 @@ type medium interface {
 // memory is a map that loses any number of the commits after the last sync.
 type memory struct{ m *store.Map }
 
-func (d memory) open() store.KV { return d.m }
+func (d memory) open() store.KV {
+	d.m.Reopen()
+	return d.m
+}
 
 func (d memory) crash(rnd *rand.Rand) (unsynced, lost int) {
 	unsynced = d.m.UnsyncedCommits()

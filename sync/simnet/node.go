@@ -26,6 +26,7 @@ type Node struct {
 
 	disk   medium
 	backup medium // of Backup
+	ticket store.Ticket
 	up     bool
 	life   int // counts starts: appointments of an earlier life are void
 
@@ -42,8 +43,11 @@ type Node struct {
 	slow     time.Duration // what the disk takes longer for anything
 	full     bool
 	away     time.Time // since when the node is down
-	events   []syncer.Raise
-	problem  error // the first broken promise that only an onlooker sees
+
+	witnesses map[string]*witness // by bucket, of this life
+	marks     map[string]mark     // by bucket
+	events    []syncer.Raise
+	problem   error // the first broken promise that only an onlooker sees
 }
 
 // A group is a commit group whose live message leaves once it is on disk.
@@ -53,8 +57,8 @@ type group struct {
 }
 
 func newNode(w *World, i int) *Node {
-	n := &Node{w: w, index: i, name: nameOf(i), disk: w.newDisk(), codec: oplog.Msgpack}
-	if w.rnd.IntN(5) == 0 {
+	n := &Node{w: w, index: i, name: nameOf(i), disk: w.newDisk(), codec: oplog.Msgpack, marks: map[string]mark{}}
+	if w.rnd.IntN(10) == 0 {
 		n.codec = oplog.JSON
 	}
 	if w.cfg.Codec != "" {
@@ -62,6 +66,7 @@ func newNode(w *World, i int) *Node {
 	}
 	if w.cfg.Skew > 0 {
 		n.skew = time.Duration(w.rnd.Int64N(int64(2*w.cfg.Skew))) - w.cfg.Skew
+		w.Stats.Count[SkewedClocks]++
 	}
 	if w.cfg.Tune != nil {
 		w.cfg.Tune(n)
@@ -106,8 +111,9 @@ func (n *Node) Start() {
 	}
 	nonce := n.w.nonce()
 	st, err := store.Open(n.disk.open(), n.wall(), store.Options{
-		Node: n.name, Nonce: nonce, Epoch: func() uint64 { return n.w.rnd.Uint64() | 1 },
+		Node: n.name, Nonce: nonce, Epoch: func() uint64 { return n.w.rnd.Uint64() | 1 }, Ticket: n.ticket,
 	})
+	n.ticket = store.Ticket{}
 	if err != nil {
 		panic(fmt.Sprintf("simnet: open %s: %v", n.name, err))
 	}
@@ -122,12 +128,18 @@ func (n *Node) Start() {
 	n.up, n.store, n.donor = true, st, carry.NewDonor(st)
 	if n.life++; n.life > 1 {
 		n.w.Stats.Count[Restarts]++
+		n.countReturn()
 	}
 	n.started = n.skew
 	n.fenced, n.dirty, n.syncing = false, false, false
 	n.waiting, n.applies, n.events = map[string][]group{}, map[string][]syncer.Action{}, nil
+	n.witnesses = map[string]*witness{}
+	for _, b := range n.w.cfg.Buckets {
+		n.witness(b)
+	}
 	self := oplog.Instance{
 		Node: n.name, Nonce: nonce, Prev: st.PrevNonce(), Started: n.w.now.UnixMilli(), Version: "sim",
+		Starts: st.Starts(),
 	}
 	o := n.Options
 	if o.Members, err = carry.Members(st); err != nil {
@@ -164,14 +176,46 @@ func (n *Node) Crash() {
 	if !n.up {
 		return
 	}
+	n.settleMarks()
 	unsynced, lost := n.disk.crash(n.w.rnd)
+	n.end()
+	n.w.Stats.Count[Crashes]++
+	n.w.Stats.Count[LostCommits] += lost
+	n.w.note("%s crashes, loses %d of %d unsynced commits", n.name, lost, unsynced)
+}
+
+// Stop ends the node as an operator does: what waits for the disk is synced and
+// published, the store is closed, and a ticket lies in the machine's memory.
+func (n *Node) Stop() {
+	if !n.up || n.full {
+		return
+	}
+	n.report(n.store.Sync())
+	for _, bucket := range n.w.cfg.Buckets {
+		for _, g := range n.waiting[bucket] {
+			n.publish(g)
+		}
+	}
+	n.step(syncer.Stopping{})
+	n.report(n.donor.CloseAll())
+	n.settleMarks()
+	var err error
+	n.ticket, err = n.store.CloseWithTicket()
+	n.report(err)
+	n.end()
+	n.w.Stats.Count[Stops]++
+	if !n.ticket.IsZero() {
+		n.w.Stats.Count[Tickets]++
+	}
+	n.w.note("%s stops", n.name)
+}
+
+// end ends the node's life.
+func (n *Node) end() {
 	n.up, n.store, n.engine, n.donor = false, nil, nil, nil
 	n.away = n.w.now
 	n.ease()
 	n.life++
-	n.w.Stats.Count[Crashes]++
-	n.w.Stats.Count[LostCommits] += lost
-	n.w.note("%s crashes, loses %d of %d unsynced commits", n.name, lost, unsynced)
 }
 
 // later makes do happen unless the node's life has ended by then.
@@ -207,6 +251,7 @@ func (n *Node) Write(bucket string, ops ...store.Op) {
 		n.w.ledger.issue(bucket, e)
 		n.w.note("%s writes %s/%q tombstone=%v %s", n.name, bucket, e.Key, e.Tombstone, e.Stamp)
 	}
+	n.changed(bucket, written.Changes, byLive)
 	n.waiting[bucket] = append(n.waiting[bucket], group{bucket, written})
 	n.fsync()
 }
@@ -226,34 +271,52 @@ func (n *Node) publish(g group) {
 	if m.Announced() {
 		n.w.Stats.Count[Announced]++
 	}
-	body := n.encode(m)
+	p := n.encode(m)
 	for _, to := range n.w.nodes {
-		n.send(to, body, syncer.Heard{From: n.name, Bucket: g.bucket})
+		n.send(to, p, syncer.Heard{From: n.name, Bucket: g.bucket})
 	}
 }
 
-func (n *Node) encode(m oplog.Message) []byte {
+// A parcel is a body on its way, to one node or to all.
+type parcel struct {
+	body    []byte
+	message oplog.Message // once somebody has opened it
+}
+
+func (n *Node) encode(m oplog.Message) *parcel {
 	n.onDisk(m)
 	body, err := oplog.Encode(n.codec, m)
 	if err != nil {
 		panic(fmt.Sprintf("simnet: encode: %v", err))
 	}
-	return body
+	return &parcel{body: body}
 }
 
-// send carries a body to a node, which decodes it as it would from NATS.
-func (n *Node) send(to *Node, body []byte, h syncer.Heard) {
-	n.w.carry(n.index, to.index, body, func(body []byte) {
-		if !to.up {
-			return
-		}
-		m, err := oplog.Decode(body)
+// open decodes the body as a node would that had it from NATS. Nodes only read
+// messages, so those that get the same one share what was decoded.
+func (p *parcel) open() oplog.Message {
+	if p.message == nil {
+		m, err := oplog.Decode(p.body)
 		if err != nil {
 			panic(fmt.Sprintf("simnet: decode: %v", err))
 		}
+		p.message = m
+	}
+	return p.message
+}
+
+// send carries a parcel to a node.
+func (n *Node) send(to *Node, p *parcel, h syncer.Heard) {
+	n.w.carry(n.index, to.index, len(p.body), func() {
+		if !to.up {
+			return
+		}
+		if n.w.Tap != nil {
+			p = &parcel{body: p.body} // which may change what it gets
+		}
 		got := h
-		got.Message, got.Size = m, len(body)
-		n.w.arrive(n, to, m, func() { to.step(got) })
+		got.Message, got.Size = p.open(), len(p.body)
+		n.w.arrive(n, to, got.Message, func() { to.step(got) })
 	})
 }
 
@@ -281,9 +344,9 @@ func (n *Node) count(m oplog.Message) {
 func (n *Node) act(a syncer.Action) {
 	switch a := a.(type) {
 	case syncer.Beat:
-		body := n.encode(a.Message)
+		p := n.encode(a.Message)
 		for _, to := range n.w.nodes {
-			n.send(to, body, syncer.Heard{From: n.name, Bucket: "_fleet"})
+			n.send(to, p, syncer.Heard{From: n.name, Bucket: "_fleet"})
 		}
 	case syncer.Send:
 		n.w.Stats.Count[Talk]++
@@ -301,9 +364,9 @@ func (n *Node) act(a syncer.Action) {
 		name, _, _ := strings.Cut(a.Reply, ".")
 		n.w.note("%s -> %s answer %s", n.name, name, describe(a.Message))
 		n.count(a.Message)
-		body := n.encode(a.Message)
+		p := n.encode(a.Message)
 		for _, to := range n.w.named(name) {
-			n.send(to, body, syncer.Heard{})
+			n.send(to, p, syncer.Heard{})
 			n.w.maybeCutPage(n.index, to.index, a.Message)
 		}
 	case syncer.WakeAt:
@@ -317,9 +380,16 @@ func (n *Node) act(a syncer.Action) {
 	case syncer.Fence:
 		n.w.Stats.Count[Fences]++
 		n.fenced = true
+	case syncer.NewEpoch:
+		n.store.NewEpoch()
 	case syncer.Raise:
-		if a.Kind == syncer.EventCatchingUp {
+		switch a.Kind {
+		case syncer.EventCatchingUp:
 			n.w.Stats.Count[Overflows]++
+		case syncer.EventRestored:
+			n.w.Stats.Count[ToldRestored]++
+		case syncer.EventCloned:
+			n.w.Stats.Count[ToldCloned]++
 		}
 		n.events = append(n.events, a)
 		n.w.note("%s event %s %s: %s", n.name, a.Kind, a.Bucket, a.Text)

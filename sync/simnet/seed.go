@@ -33,7 +33,7 @@ func (h History) Run() (Stats, error) {
 			n.Start()
 		}
 	}
-	turns := 30 + rnd.IntN(60)
+	turns := 27 + rnd.IntN(48)
 	if h.Turns > 0 {
 		turns = min(turns, h.Turns)
 	}
@@ -55,7 +55,10 @@ func (h History) Run() (Stats, error) {
 	if w.collectsWhatAllHave() && w.Stats.Count[Reissued]+w.Stats.Count[Reconciles] > 0 {
 		return w.Stats, fmt.Errorf("%d writes issued again, %d reconciles, though only what all have was collected", w.Stats.Count[Reissued], w.Stats.Count[Reconciles])
 	}
-	if h.Seed%2 == 0 { // a quarter of the time would go into silence
+	if told := w.Stats.Count[ToldRestored] + w.Stats.Count[ToldCloned]; told > 0 && !w.lostDisks() {
+		return w.Stats, fmt.Errorf("%d alarms of other disks, but nobody's was changed", told)
+	}
+	if h.Seed%4 != 0 { // else a quarter of the time would go into silence
 		return w.Stats, nil
 	}
 	return w.Stats, w.idle()
@@ -124,10 +127,13 @@ const settleTime = time.Minute
 
 func randomConfig(rnd *rand.Rand) Config {
 	cfg := Config{
-		Nodes:    2 + rnd.IntN(4),
+		Nodes:    3 + rnd.IntN(2),
 		Buckets:  []string{"orders"},
 		DelayMax: time.Duration(1+rnd.IntN(200)) * time.Millisecond,
 		SyncMax:  time.Duration(1+rnd.IntN(50)) * time.Millisecond,
+	}
+	if rnd.IntN(10) == 0 {
+		cfg.Nodes += 1 + rnd.IntN(5)
 	}
 	if rnd.IntN(3) == 0 {
 		cfg.Buckets = append(cfg.Buckets, "stock")
@@ -142,6 +148,9 @@ func randomConfig(rnd *rand.Rand) Config {
 	}
 	if rnd.IntN(3) == 0 {
 		cfg.Skew = time.Duration(1+rnd.IntN(7200)) * time.Second
+		if rnd.IntN(4) == 0 {
+			cfg.Skew = 24 * time.Hour
+		}
 	}
 	if rnd.IntN(4) == 0 {
 		cfg.CutPages = rnd.Float64() * 0.2
@@ -149,15 +158,18 @@ func randomConfig(rnd *rand.Rand) Config {
 	cfg.Collect, cfg.Restore, cfg.Clone = rnd.IntN(2) == 0, rnd.IntN(4) == 0, rnd.IntN(8) == 0
 	cfg.Slow, cfg.Full, cfg.Steps = rnd.IntN(4) == 0, rnd.IntN(4) == 0, rnd.IntN(5) == 0
 	cfg.Evict = rnd.IntN(5) == 0
-	small := rnd.IntN(2) == 0
+	small, compared := rnd.IntN(2) == 0, rnd.IntN(3) == 0
 	cfg.Tune = func(n *Node) {
 		n.Options = syncer.Options{}
 		if small {
 			// Small limits make windows, cuts, overflows and sub-hashes common.
 			n.Options = syncer.Options{
 				PageBytes: 600, Window: 1200, CutBytes: 2000, LogOrderMax: 8,
-				GapBuffer: 2000, ApplyBuffer: 2000, CompareAbove: 2, Serves: 2,
+				GapBuffer: 2000, ApplyBuffer: 2000, Serves: 2,
 			}
+		}
+		if compared {
+			n.Options.CompareAbove = 2
 		}
 		if cfg.Evict {
 			n.Options.EvictAfter, n.Options.CollectEvery = time.Minute, 5*time.Second
@@ -172,7 +184,11 @@ func (w *World) turn(rnd *rand.Rand) {
 	m := w.nodes[rnd.IntN(len(w.nodes))]
 	switch rnd.IntN(20) {
 	case 0:
-		n.Crash()
+		if rnd.IntN(3) == 0 {
+			n.Stop()
+		} else {
+			n.Crash()
+		}
 	case 1, 2, 3:
 		n.Start()
 	case 4:

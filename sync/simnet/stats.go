@@ -28,7 +28,8 @@ const (
 	Lost
 	Doubled
 	Reordered
-	Cuts
+	OneWay
+	TwoWay
 	Unheard // the server told that nobody listens
 	Crashes
 	LostCommits
@@ -38,11 +39,17 @@ const (
 	SlowLinks
 	CutPages // a link is cut as a page leaves
 	ClockSteps
+	SkewedClocks
+	Stops
+	Tickets // of clean stops: the next start keeps the epoch
 	Restarts
-	Restores  // of an older disk
-	Clones    // of a disk, started under the same name
+	Restores     // of an older disk
+	Clones       // of a disk, started under the same name
+	ToldRestored // events
+	ToldCloned
 	Fences    // of the younger of two instances
 	Evictions // a collection without a member that was away for too long
+	Returns   // of such a member
 	Forced    // tombstones collected whoever had not seen them
 
 	Pulls
@@ -60,12 +67,13 @@ const (
 
 var names = [kinds]string{
 	Steps: "steps", Writes: "writes", Messages: "messages", Bytes: "bytes", Talk: "messages that are no heartbeats",
-	Lost: "messages lost", Doubled: "messages doubled", Reordered: "messages out of order", Cuts: "links cut, one way each",
+	Lost: "messages lost", Doubled: "messages doubled", Reordered: "messages out of order", OneWay: "links cut one way", TwoWay: "links cut both ways",
 	Unheard: "answers that nobody listens", Crashes: "crashes", LostCommits: "commits lost in them",
 	Refusals: "batches refused by a full disk", FullDisks: "disks that fill up", SlowDisks: "slow disks", SlowLinks: "slow links",
-	CutPages: "links cut as a page leaves", ClockSteps: "steps of a wall clock", Restarts: "restarts",
+	CutPages: "links cut as a page leaves", ClockSteps: "steps of a wall clock", SkewedClocks: "wall clocks that are off", Restarts: "restarts",
+	Stops: "clean stops", Tickets: "epochs kept over them", ToldRestored: "disks told to be others", ToldCloned: "clones told of",
 	Restores: "older disks put back", Clones: "copies of a disk started", Fences: "younger doubles fenced",
-	Evictions: "collections without a member", Forced: "tombstones collected by force",
+	Evictions: "collections without a member", Returns: "returns of one", Forced: "tombstones collected by force",
 	Pulls: "pulls", Pages: "pages", Cutoffs: "streams cut", Compared: "clocks compared by parts", Announced: "announced writes",
 	Overflows: "overflows of the gap buffer", Stable: "stable tombstones collected", Reconciles: "reconciles",
 	Reissued: "writes issued again",
@@ -77,7 +85,7 @@ func (k Kind) String() string { return names[k] }
 // network does to single messages.
 func (s *Stats) Faults() int {
 	n := 0
-	for _, k := range []Kind{Cuts, CutPages, Crashes, FullDisks, SlowDisks, SlowLinks, ClockSteps, Restores, Clones} {
+	for _, k := range []Kind{OneWay, TwoWay, CutPages, Crashes, FullDisks, SlowDisks, SlowLinks, ClockSteps, Restores, Clones} {
 		n += s.Count[k]
 	}
 	return n

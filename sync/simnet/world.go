@@ -170,12 +170,16 @@ func (w *World) RunUntil(end time.Time, done func() bool) bool {
 // Cut stops everything from one node to another.
 func (w *World) Cut(from, to int) {
 	w.cut[[2]int{from, to}] = true
-	w.Stats.Count[Cuts]++
+	w.Stats.Count[OneWay]++
 	w.note("cut %s -> %s", w.nodes[from].name, w.nodes[to].name)
 }
 
 // Part cuts two nodes from each other.
-func (w *World) Part(a, b int) { w.Cut(a, b); w.Cut(b, a) }
+func (w *World) Part(a, b int) {
+	w.cut[[2]int{a, b}], w.cut[[2]int{b, a}] = true, true
+	w.Stats.Count[TwoWay]++
+	w.note("cut %s <-> %s", w.nodes[a].name, w.nodes[b].name)
+}
 
 // Heal ends every cut and lets the slow be fast again.
 func (w *World) Heal() {
@@ -201,9 +205,9 @@ func (w *World) Calm() {
 }
 
 // carry brings a body from one node to another, or does not.
-func (w *World) carry(from, to int, body []byte, deliver func([]byte)) {
+func (w *World) carry(from, to, size int, deliver func()) {
 	w.Stats.Count[Messages]++
-	w.Stats.Count[Bytes] += len(body)
+	w.Stats.Count[Bytes] += size
 	link := [2]int{from, to}
 	if w.cut[link] {
 		return
@@ -220,7 +224,7 @@ func (w *World) carry(from, to int, body []byte, deliver func([]byte)) {
 	for range times {
 		w.after(w.delay(link), func() {
 			if !w.cut[link] {
-				deliver(body)
+				deliver()
 			}
 		})
 	}

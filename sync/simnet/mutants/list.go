@@ -91,6 +91,9 @@ var mutants = []mutant{
 		{"store/self.go", "Epoch: s.opts.Epoch()}", "Epoch: 7}"},
 		{"store/self.go", "!used && drawn.Epoch != 0", "(!used || used) && drawn.Epoch != 0"},
 	}},
+	{"I1-ticket", "a start keeps the epoch of a clean stop, whoever started since", []edit{
+		{"store/ticket.go", "was.ticket.IsZero() || was.ticket != s.opts.Ticket ||", "was.ticket.IsZero() ||"},
+	}},
 	{"S3-gate", "a donor does not look at the gate", []edit{{"sync/serve.go", "} else if !s.above.GE(ev.GCV) {", "} else if false {"}}},
 	{"M3-guard", "what may be older than a collected tombstone is just taken", []edit{{
 		"store/merge.go", "if ambiguous {", "if ambiguous && false {",
