@@ -2,6 +2,7 @@ package replicator
 
 import (
 	"errors"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -94,5 +95,43 @@ func TestQueuedWritesAreTurnedAway(t *testing.T) {
 		if res := <-barrier.done; res.err != nil {
 			t.Errorf("%s: what waits is answered with %v", name, res.err)
 		}
+	}
+}
+
+// A brokenDisk fails to sync from some moment on.
+type brokenDisk struct {
+	store.KV
+	broken bool
+}
+
+func (d *brokenDisk) Sync() error {
+	if d.broken {
+		return errors.New("no disk")
+	}
+	return d.KV.Sync()
+}
+
+// TestNothingLeavesBeforeTheDiskHasIt: a caller of DurabilitySync is not told
+// that his write is safe, and with either durability no message leaves, until a
+// sync has succeeded. The node has no bus: to publish would panic.
+func TestNothingLeavesBeforeTheDiskHasIt(t *testing.T) {
+	disk := &brokenDisk{KV: store.NewMap()}
+	s, err := store.Open(disk, time.Now(), store.Options{Node: "a", Nonce: oplog.Nonce{1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := s.Join("orders")
+	if err != nil {
+		t.Fatal(err)
+	}
+	disk.broken = true
+	l := &loop{node: &Node{store: s, log: slog.New(slog.DiscardHandler)}, bucket: b, hub: newHub()}
+	r := &request{ops: []store.Op{{Key: []byte("k"), Value: []byte("v")}}, done: make(chan result, 1)}
+	l.writeGroup([]*request{r}, func(g group) {
+		l.finish(g)
+		l.publishSynced([]group{g})
+	})
+	if res := <-r.done; res.err == nil {
+		t.Error("a write that is on no disk was acknowledged")
 	}
 }

@@ -77,9 +77,10 @@ func TestCollectDropsWhatAllHave(t *testing.T) {
 	}
 }
 
-// TestCollectNeedsOwnCover is scenario 20: an extra is never collected, and
-// what a stalled session brings late is ignored.
-func TestCollectNeedsOwnCover(t *testing.T) {
+// TestScenario20GCNeedsOwnCover: a session that stalled has brought a tombstone
+// and not what is older. It is kept until the clock covers it, and then what the
+// session brings late is ignored.
+func TestScenario20GCNeedsOwnCover(t *testing.T) {
 	_, _, b := fresh(t)
 	x := foreign("x")
 	older, tombstone := x.entry("k", "old", oplog.HLCAt(noon)), x.entry("k", "", oplog.HLCAt(noon)+1)

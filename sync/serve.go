@@ -54,6 +54,9 @@ func (e *Engine) admit(from string, s oplog.Session, bucket, reply string) *serv
 		e.do(Answer{reply, &oplog.Abort{Session: s, Bucket: bucket, Reason: r, Text: text}})
 		return nil
 	}
+	if _, double := e.doubles[s.Donor]; double {
+		return nil // meant for another instance of our name, which answers
+	}
 	if s.Donor != e.self.Nonce {
 		return refuse(oplog.ReasonStale, "this instance has started since")
 	}

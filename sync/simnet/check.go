@@ -45,7 +45,7 @@ type view struct {
 	bucket *store.Bucket
 	clock  oplog.Clock
 	rows   map[string]oplog.Entry // tombstones included
-	live   int                    // rows that are none
+	live   int                    // rows that no node may drop
 }
 
 func (n *Node) view(bucket string) (view, error) {
@@ -55,7 +55,7 @@ func (n *Node) view(bucket string) (view, error) {
 		if err != nil {
 			return v, err
 		}
-		if v.rows[string(e.Key)] = e; !e.Tombstone {
+		if v.rows[string(e.Key)] = e; !mayGo(&e) {
 			v.live++
 		}
 	}
@@ -96,19 +96,23 @@ func (w *World) checkCover(v view) error {
 	return nil
 }
 
-// collected reports whether the tombstone may have been dropped: then an older
-// one that comes later is taken, for no reader sees either.
+// collected reports whether the tombstone, or the expired row, may have been
+// dropped: then an older one that comes later is taken, for no reader sees
+// either.
 func collected(e *oplog.Entry, b *store.Bucket) bool {
-	return e.Tombstone && e.Stamp.HLC <= b.Guard()
+	return mayGo(e) && e.Stamp.HLC <= b.Guard()
 }
 
-// checkRows leaves tombstones out: one of the nodes may have collected them.
+// mayGo reports whether nodes drop the row some day, each at its own time.
+func mayGo(e *oplog.Entry) bool { return e.Tombstone || e.Expiry > 0 }
+
+// checkRows leaves out what nodes drop: one of the nodes may have collected them.
 func checkRows(v, other view) error {
 	if v.live != other.live || v.bucket.Digest().Sum != other.bucket.Digest().Sum {
 		return fmt.Errorf("equal clocks %v, but %s holds %d rows, %s %d", v.clock, v.node.name, v.live, other.node.name, other.live)
 	}
 	for key, row := range v.rows {
-		if row.Tombstone {
+		if mayGo(&row) {
 			continue
 		}
 		if o, ok := other.rows[key]; !ok || !sameRow(&row, &o) {

@@ -2,6 +2,7 @@ package simnet
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -57,7 +58,7 @@ type group struct {
 }
 
 func newNode(w *World, i int) *Node {
-	n := &Node{w: w, index: i, name: string(rune('a' + i)), disk: w.newDisk(), codec: oplog.Msgpack, marks: map[string]mark{}}
+	n := &Node{w: w, index: i, name: nameOf(i), disk: w.newDisk(), codec: oplog.Msgpack, marks: map[string]mark{}}
 	if w.rnd.IntN(10) == 0 {
 		n.codec = oplog.JSON
 	}
@@ -72,6 +73,15 @@ func newNode(w *World, i int) *Node {
 		w.cfg.Tune(n)
 	}
 	return n
+}
+
+// nameOf returns a, b ... z, a1, b1 ...
+func nameOf(i int) string {
+	name := string(rune('a' + i%26))
+	if i >= 26 {
+		name += strconv.Itoa(i / 26)
+	}
+	return name
 }
 
 // Name returns the node's name.
@@ -304,10 +314,15 @@ func (p *parcel) open() oplog.Message {
 // send carries a parcel to a node.
 func (n *Node) send(to *Node, p *parcel, h syncer.Heard) {
 	n.w.carry(n.index, to.index, len(p.body), func() {
-		if to.up {
-			h.Message, h.Size = p.open(), len(p.body)
-			to.step(h)
+		if !to.up {
+			return
 		}
+		if n.w.Tap != nil {
+			p = &parcel{body: p.body} // which may change what it gets
+		}
+		got := h
+		got.Message, got.Size = p.open(), len(p.body)
+		n.w.arrive(n, to, got.Message, func() { to.step(got) })
 	})
 }
 

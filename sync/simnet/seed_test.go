@@ -19,6 +19,7 @@ var (
 	fails  = flag.Int("fails", 5, "after how many failures TestSeeds ends")
 	first  = flag.Uint64("first", 1, "the seed TestSeeds begins with")
 	onDisk = flag.Bool("pebble", false, "stores lie on the real Pebble, on files in memory")
+	shrink = flag.Bool("shrink", true, "make a history that fails as short as can be")
 	turns  = flag.Int("turns", 0, "after how many turns the histories of TestSeeds end; 0 for as many as each has")
 )
 
@@ -70,7 +71,9 @@ func (s *series) run(t *testing.T) {
 				stats, err := run(h)
 				s.add(stats, err != nil)
 				if err != nil {
-					h, err = shortest(h, err)
+					if *shrink {
+						h, err = shortest(h, err)
+					}
 					t.Errorf("seed %d: %v\n\tgo test ./sync/simnet -run TestSeeds -seeds 1 -first %d -turns %d -pebble=%v -v", seed, err, seed, h.Turns, h.Pebble)
 				}
 			}

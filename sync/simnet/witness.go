@@ -54,7 +54,7 @@ func (n *Node) changed(bucket string, list []store.Change, by road) {
 			}
 			w.live[e.Stamp.Origin] = e.Stamp.Seq
 		}
-		if e.Tombstone {
+		if mayGo(e) {
 			delete(w.told, string(e.Key))
 		} else {
 			w.told[string(e.Key)] = e.Stamp
@@ -66,7 +66,7 @@ func (n *Node) changed(bucket string, list []store.Change, by road) {
 func checkWitness(v view) error {
 	told := v.node.witnesses[v.bucket.Name()].told
 	for key, e := range v.rows {
-		if !e.Tombstone && told[key] != e.Stamp {
+		if !mayGo(&e) && told[key] != e.Stamp {
 			return fmt.Errorf("watch: %s/%s holds %q as %s, told was %s", v.node.name, v.bucket.Name(), key, e.Stamp, told[key])
 		}
 	}

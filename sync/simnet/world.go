@@ -56,6 +56,7 @@ type World struct {
 
 	ledger *Ledger
 	Trace  func(string) // called for each thing that happens, if set
+	Tap    Tap          // is given each message as it arrives, if set
 
 	// Counters of what really happened, so that a fault that never fired shows.
 	Stats Stats

@@ -2,7 +2,7 @@
 // wants the simulator, or a directed test, to find each. A bug that survives is
 // a test that is missing.
 //
-//	go run ./sync/simnet/mutants [-seeds 3000] [-part 1/3] [-only NAME] [-fails 5] [-random]
+//	go run ./sync/simnet/mutants [-seeds 3000] [-part 1/3] [-only NAME,...] [-fails 5] [-random]
 //
 // Run it in the root of the module. The files themselves stay as they are: the
 // compiler is shown changed ones in their place (go help build, -overlay). An
@@ -32,7 +32,7 @@ import (
 var (
 	seeds = flag.Int("seeds", 3000, "random histories to try each bug with")
 	part  = flag.String("part", "1/1", "which share of the bugs: 2/3 is the second third")
-	only  = flag.String("only", "", "the name of a single bug")
+	only  = flag.String("only", "", "the names of some bugs, with commas between them")
 
 	fails  = flag.Int("fails", 5, "random histories that have to find a bug, for the median of how many it takes")
 	random = flag.Bool("random", false, "random histories also for the bugs that a directed test finds")
@@ -50,6 +50,8 @@ func main() {
 }
 
 func run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	list, err := chosen()
 	if err != nil {
 		return err
@@ -63,19 +65,19 @@ func run(ctx context.Context) error {
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	out := tabwriter.NewWriter(os.Stdout, 0, 8, 2, ' ', 0)
-	_, _ = fmt.Fprintln(out, "bug\twhat it does\tfound by\tseconds")
+	_, _ = fmt.Fprintln(out, "bug\tvariants\twhat it does\tfound by\tseconds")
 	var survivors []string
-	for _, m := range list {
-		began := time.Now()
-		by, err := m.hunt(ctx, dir)
+	for built := range buildAhead(ctx, list, dir) {
+		by, err := built.hunt(ctx)
 		if err != nil {
-			return fmt.Errorf("%s: %w", m.name, err)
+			return fmt.Errorf("%s: %w", built.mutant.name, err)
 		}
+		m := built.mutant
 		if by == "" {
 			survivors = append(survivors, m.name)
 			by = "NOTHING"
 		}
-		_, _ = fmt.Fprintf(out, "%s\t%s\t%s\t%.0f\n", m.name, m.what, by, time.Since(began).Seconds())
+		_, _ = fmt.Fprintf(out, "%s\t%s\t%s\t%s\t%.0f\n", m.name, strings.Join(variantsOf(m.name), " "), m.what, by, time.Since(built.began).Seconds())
 		fmt.Fprintf(os.Stderr, "%s: %s\n", m.name, by)
 	}
 	_, _ = fmt.Fprintf(out, "%d bugs, %d survive\n", len(list), len(survivors))
@@ -96,7 +98,7 @@ func chosen() ([]mutant, error) {
 	}
 	var list []mutant
 	for i, m := range mutants {
-		if *only == m.name || *only == "" && i%of == nth-1 {
+		if slices.Contains(strings.Split(*only, ","), m.name) || *only == "" && i%of == nth-1 {
 			list = append(list, m)
 		}
 	}
@@ -106,24 +108,69 @@ func chosen() ([]mutant, error) {
 	return list, nil
 }
 
-// hunt returns what finds the bug: the random histories, a directed test, or
-// nothing.
-func (m *mutant) hunt(ctx context.Context, dir string) (string, error) {
+// A built is the test program of a package with a bug in it.
+type built struct {
+	mutant *mutant
+	pkg    string
+	test   string // the directed one; empty for random histories
+	binary string
+	began  time.Time
+	err    error
+}
+
+// buildAhead builds one test program after the other, each while the one before
+// runs: linking keeps one processor busy at most.
+func buildAhead(ctx context.Context, list []mutant, dir string) <-chan *built {
+	ch := make(chan *built)
+	go func() {
+		defer close(ch)
+		for i := range list {
+			b := list[i].build(ctx, dir)
+			select {
+			case ch <- b:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return ch
+}
+
+// build makes the test program that is to find the bug: that of the directed
+// test if there is one, else that of the random histories.
+func (m *mutant) build(ctx context.Context, dir string) *built {
+	b := &built{mutant: m, pkg: "./sync/simnet", began: time.Now()}
+	if t, ok := directed[m.name]; ok && !*random {
+		b.pkg, b.test = t[0], t[1]
+	}
+	b.binary = filepath.Join(dir, m.name+".test")
 	overlay, err := m.plant(dir)
 	if err != nil {
-		return "", err
+		b.err = err
+		return b
 	}
-	if err := compiles(ctx, overlay); err != nil {
-		return "", err
+	cmd := exec.CommandContext(ctx, "go", "test", "-c", "-overlay", overlay, "-vet=off", "-ldflags=-s -w", "-o", b.binary, b.pkg) //nolint:gosec // our own list
+	if out, err := cmd.CombinedOutput(); err != nil {
+		b.err = fmt.Errorf("does not compile: %w\n%s", err, out)
 	}
-	if t, ok := directed[m.name]; ok && !*random {
-		_, failed, err := test(ctx, overlay, t[0], "-run", "^"+t[1]+"$")
+	return b
+}
+
+// hunt returns what finds the bug: a directed test, the random histories, or
+// nothing.
+func (b *built) hunt(ctx context.Context) (string, error) {
+	if b.err != nil {
+		return "", b.err
+	}
+	defer func() { _ = os.Remove(b.binary) }()
+	if b.test != "" {
+		_, failed, err := b.run(ctx, "-test.run", "^"+b.test+"$")
 		if err != nil || !failed {
 			return "", err
 		}
-		return t[1], nil
+		return b.test, nil
 	}
-	out, failed, err := test(ctx, overlay, "./sync/simnet", "-run", "^TestSeeds$", "-seeds", strconv.Itoa(*seeds), "-fails", strconv.Itoa(*fails))
+	out, failed, err := b.run(ctx, "-test.run", "^TestSeeds$", "-seeds", strconv.Itoa(*seeds), "-fails", strconv.Itoa(*fails), "-shrink=false")
 	if err != nil || !failed {
 		return "", err
 	}
@@ -216,27 +263,19 @@ func (m *mutant) plant(dir string) (overlay string, err error) {
 	return overlay, os.WriteFile(overlay, b, 0o600)
 }
 
-func compiles(ctx context.Context, overlay string) error {
-	out, err := exec.CommandContext(ctx, "go", "build", "-overlay", overlay, "./store", "./carry", "./sync/...").CombinedOutput() //nolint:gosec // our own file
-	if err != nil {
-		return fmt.Errorf("does not compile: %w\n%s", err, out)
-	}
-	return nil
-}
-
-// test runs the tests of a package. failed tells that one did not pass; err that
-// they could not be run.
-func test(ctx context.Context, overlay, pkg string, args ...string) (out []byte, failed bool, err error) {
-	args = append([]string{"test", "-overlay", overlay, "-count=1", "-vet=off", "-timeout=5m", pkg}, args...)
-	cmd := exec.CommandContext(ctx, "go", args...) //nolint:gosec // our own list
-	var b bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &b, &b
+// run runs the program. failed tells that a test did not pass; err that it could
+// not be run.
+func (b *built) run(ctx context.Context, args ...string) (out []byte, failed bool, err error) {
+	cmd := exec.CommandContext(ctx, b.binary, append(args, "-test.timeout=5m")...) //nolint:gosec // built just now
+	cmd.Dir = b.pkg
+	var text bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &text, &text
 	err = cmd.Run()
 	if err == nil {
-		return b.Bytes(), false, nil
+		return text.Bytes(), false, nil
 	}
 	if _, exited := errors.AsType[*exec.ExitError](err); exited && ctx.Err() == nil {
-		return b.Bytes(), true, nil
+		return text.Bytes(), true, nil
 	}
-	return b.Bytes(), false, err
+	return text.Bytes(), false, err
 }
