@@ -37,7 +37,7 @@ var reach = map[string][]string{
 		"replicator", "replicator/api", "replicator/bus", "replicator/cmd", "replicator/embedded", "replicator/examples",
 		"replicator/integration",
 	},
-	"github.com/cockroachdb/pebble": {"replicator", "replicator/store", "replicator/cmd", "replicator/integration"},
+	"github.com/cockroachdb/pebble": {"replicator", "replicator/store", "replicator/cmd", "replicator/integration", "replicator/sync/simnet"},
 }
 
 // A goPackage is what `go list -json` says of a package, without its tests.

@@ -11,36 +11,55 @@ import (
 // shows. Rule I3: it tells people; no data depends on it.
 type lineage struct {
 	former   oplog.Nonce // the instance before the present one
-	replaced time.Time   // when that was last heard
-	told     time.Time   // of anything odd, so that twins do not fill the log
+	replaced time.Time   // when that was first heard no more
+	odd      EventKind   // what the present one looks like, if not a plain restart
+	oddSince time.Time
+	told     time.Time // of anything odd, so that twins do not fill the log
 }
 
 // lineagePause is how often at most one peer's lineage is told of.
 const lineagePause = time.Hour
 
 // followLineage compares a new instance of a peer with the one heard before.
+// What looks odd may be a late message of a process that has ended, so it is
+// told only once the instance is still heard prevHeard later.
 func (e *Engine) followLineage(p *peer, inst *oplog.Instance) {
 	l, last := &p.line, &p.inst
 	if last.Nonce.IsZero() {
 		return // the first that is heard
 	}
 	back := inst.Nonce == l.former
-	late := back && e.now.Sub(l.replaced) < prevHeard // messages of a process that has ended
-	l.former, l.replaced = last.Nonce, e.now
+	late := back && e.now.Sub(l.replaced) < prevHeard
+	if !late {
+		l.replaced = e.now // else twins that beat in turn would be late for ever
+	}
+	l.former, l.odd, l.oddSince = last.Nonce, "", e.now
 	switch {
 	case late || inst.Starts == 0 || last.Starts == 0:
 	case back:
-		e.tellLineage(p, EventCloned, "two running instances are named "+p.name+": rename one of them")
+		e.tellLineage(p, EventCloned)
 	case inst.Starts <= last.Starts, inst.Starts == last.Starts+1 && inst.Prev != last.Nonce:
-		e.tellLineage(p, EventRestored, p.name+" runs on another disk than before: an older one, a new one or a copy")
+		l.odd = EventRestored
 	}
 }
 
-func (e *Engine) tellLineage(p *peer, kind EventKind, text string) {
+// confirmLineage hears the present instance once more.
+func (e *Engine) confirmLineage(p *peer) {
+	if l := &p.line; l.odd != "" && e.now.Sub(l.oddSince) >= prevHeard {
+		e.tellLineage(p, l.odd)
+		l.odd = ""
+	}
+}
+
+func (e *Engine) tellLineage(p *peer, kind EventKind) {
 	if !p.line.told.IsZero() && e.now.Sub(p.line.told) < lineagePause {
 		return
 	}
 	p.line.told = e.now
+	text := p.name + " runs on another disk than before: an older one, a new one or a copy"
+	if kind == EventCloned {
+		text = "two running instances are named " + p.name + ": rename one of them"
+	}
 	e.do(Raise{Kind: kind, Peer: p.name, Text: text})
 }
 

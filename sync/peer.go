@@ -59,6 +59,7 @@ func (e *Engine) peer(name string) *peer {
 func (e *Engine) meetInstance(p *peer, inst oplog.Instance) {
 	if p.inst.Nonce == inst.Nonce {
 		p.inst = inst
+		e.confirmLineage(p)
 		return
 	}
 	e.followLineage(p, &inst)
