@@ -117,14 +117,10 @@ func decode(body []byte) (m msg, err error) {
 	if len(body) < 2 || body[0] != 1 || int(body[1]) >= len(kinds) {
 		return m, fromJSON(body, &m)
 	}
-	r, names := bytes.NewReader(body[2:]), strings.Fields(kinds[body[1]])
-	dec := msgpack.NewDecoder(r)
+	names, dec := strings.Fields(kinds[body[1]]), msgpack.NewDecoder(bytes.NewReader(body[2:]))
 	m.Type, origins = names[0], nil
 	for _, name := range names[1:] {
 		err = cmp.Or(err, dec.DecodeValue(reflect.ValueOf(&m).Elem().FieldByName(name)))
-	}
-	if r.Len() > 0 {
-		err = cmp.Or(err, fmt.Errorf("%d bytes behind the last field", r.Len()))
 	}
 	return m, err
 }
