@@ -15,19 +15,20 @@ import (
 // arrows are the imports docs/adr/0002-import-arrows.md allows, from a package
 // to others of this module. A package that is not named here may not exist.
 var arrows = map[string][]string{
-	"replicator":             {"replicator/api", "replicator/bus", "replicator/carry", "replicator/oplog", "replicator/store", "replicator/sync"},
-	"replicator/api":         {"replicator/bus", "replicator/oplog"},
-	"replicator/bus":         {},
-	"replicator/carry":       {"replicator/oplog", "replicator/store", "replicator/sync"},
-	"replicator/cmd":         {"replicator", "replicator/api", "replicator/embedded", "replicator/oplog"},
-	"replicator/embedded":    {},
-	"replicator/integration": {"replicator", "replicator/api", "replicator/bus", "replicator/carry", "replicator/embedded", "replicator/oplog", "replicator/store", "replicator/sync"},
-	"replicator/deploy":      {},
-	"replicator/examples":    {"replicator"},
-	"replicator/oplog":       {},
-	"replicator/store":       {"replicator/oplog"},
-	"replicator/sync":        {"replicator/oplog"},
-	"replicator/sync/simnet": {"replicator/carry", "replicator/oplog", "replicator/store", "replicator/sync"},
+	"replicator":                  {"replicator/api", "replicator/bus", "replicator/carry", "replicator/oplog", "replicator/store", "replicator/sync"},
+	"replicator/api":              {"replicator/bus", "replicator/oplog"},
+	"replicator/bus":              {},
+	"replicator/carry":            {"replicator/oplog", "replicator/store", "replicator/sync"},
+	"replicator/cmd":              {"replicator", "replicator/api", "replicator/embedded", "replicator/oplog"},
+	"replicator/embedded":         {},
+	"replicator/integration/peer": {},
+	"replicator/integration":      {"replicator", "replicator/api", "replicator/bus", "replicator/carry", "replicator/embedded", "replicator/oplog", "replicator/store", "replicator/sync"},
+	"replicator/deploy":           {},
+	"replicator/examples":         {"replicator"},
+	"replicator/oplog":            {},
+	"replicator/store":            {"replicator/oplog"},
+	"replicator/sync":             {"replicator/oplog"},
+	"replicator/sync/simnet":      {"replicator/carry", "replicator/oplog", "replicator/store", "replicator/sync"},
 }
 
 // reach are the packages which may import what lies outside the module.
@@ -35,7 +36,7 @@ var reach = map[string][]string{
 	"github.com/nats-io/nats-server": {"replicator/embedded", "replicator/integration"},
 	"github.com/nats-io": {
 		"replicator", "replicator/api", "replicator/bus", "replicator/cmd", "replicator/embedded", "replicator/examples",
-		"replicator/integration",
+		"replicator/integration", "replicator/integration/peer",
 	},
 	"github.com/cockroachdb/pebble": {"replicator", "replicator/store", "replicator/cmd", "replicator/integration", "replicator/sync/simnet"},
 }
