@@ -26,7 +26,6 @@ type stranger struct {
 	tb   testing.TB
 	name string
 	nc   *nats.Conn
-	cmd  *exec.Cmd
 	log  *logbook
 	proc *process
 }

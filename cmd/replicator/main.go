@@ -78,7 +78,7 @@ func run(ctx context.Context, args []string, io stdio) (code int) {
 	if err != nil {
 		return report(io.err, usage(plainParseError(err)), &c.globals)
 	}
-	if err := c.globals.check(); err != nil {
+	if err := c.check(); err != nil {
 		return report(io.err, err, &c.globals)
 	}
 	return report(io.err, k.Run(&app{stdio: io, ctx: ctx, flags: &c.globals}), &c.globals)
