@@ -237,6 +237,7 @@ func (b *Bucket) dropStage() (more bool, err error) {
 func (b *Bucket) staged(limit int, each func(key []byte, v *verdict) error) (more bool, err error) {
 	lower, upper := bucketRange(tableStage, b.id)
 	errMore := errors.New("more")
+	var failed error // of each: the disk, and no verdict that cannot be read
 	err = walk(b.s.kv, lower, upper, func(key, value []byte) error {
 		if limit--; limit < 0 {
 			more = true
@@ -247,10 +248,11 @@ func (b *Bucket) staged(limit int, each func(key []byte, v *verdict) error) (mor
 		if err != nil {
 			return err
 		}
-		return each(key, v)
+		failed = each(key, v)
+		return failed
 	})
-	if more {
-		return true, nil
+	if more || failed != nil {
+		return more, failed
 	}
 	return false, b.named(err)
 }
