@@ -3,6 +3,7 @@ package store_test
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -142,9 +143,7 @@ func (l *diskLife) try(e oplog.Entry) {
 
 func (l *diskLife) promised(clock oplog.Clock) {
 	l.clock = clock
-	for key, p := range l.tried {
-		l.rows[key] = p
-	}
+	maps.Copy(l.rows, l.tried)
 	clear(l.tried)
 }
 
@@ -190,7 +189,7 @@ func serve(b *store.Bucket) error {
 
 func (l *diskLife) collect(b *store.Bucket) error {
 	c, err := b.Collect(noon.Add(time.Minute), store.CollectOptions{Force: true, Upto: always, Limit: 100})
-	l.collected += int(c.Tombstones)
+	l.collected += c.Tombstones
 	return err
 }
 
