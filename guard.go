@@ -6,8 +6,9 @@ import (
 	"replicator/store"
 )
 
-// diskCheckPause is how often free disk space is looked at.
-const diskCheckPause = 5 * time.Second
+// diskCheckPause is how often free disk space is looked at. Between two looks
+// the low water has to last for all that is written to the disk.
+const diskCheckPause = time.Second
 
 // runDiskGuard makes the node read-only before its disk is full, while there is
 // still room for the store's own housekeeping.

@@ -3,10 +3,12 @@ package store_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"replicator/oplog"
 	"replicator/store"
@@ -215,16 +217,77 @@ func TestEveryPrefixOfCommitsIsConsistent(t *testing.T) {
 	})
 }
 
+// A powerCut takes what a disk would have left when a given operation on it
+// began, with any part of the unsynced data.
+type powerCut struct {
+	mem *vfs.MemFS
+	rnd *rand.Rand
+
+	mu   sync.Mutex // guards all below
+	wait int        // operations until then
+	left *vfs.MemFS
+}
+
+func (c *powerCut) MaybeError(op errorfs.Op) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.wait--; c.wait == 0 {
+		c.cut()
+	}
+	return nil
+}
+
+func (c *powerCut) String() string { return "power cut" }
+
+func (c *powerCut) cut() {
+	c.left = c.mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: c.rnd.IntN(101), RNG: c.rnd})
+}
+
+// after returns the disk, of now if the cut has not come yet.
+func (c *powerCut) after() *vfs.MemFS {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.left == nil {
+		c.cut()
+	}
+	return c.left
+}
+
+func (c *powerCut) came() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.left != nil
+}
+
+// TestPebbleCrashesKeepThePromise cuts the power in the middle of whatever the
+// store, or Pebble behind it, is doing to the disk.
 func TestPebbleCrashesKeepThePromise(t *testing.T) {
-	eachSeed(t, 25, func(t *testing.T, rnd *rand.Rand) {
+	eachSeed(t, 40, func(t *testing.T, rnd *rand.Rand) {
 		t.Helper()
-		fs := vfs.NewCrashableMem()
+		var cut *powerCut
+		var s *store.Store
 		f := &fleet{t: t, rnd: rnd, now: noon, log: map[oplog.Dot]oplog.Entry{}}
-		s := open(t, openPebble(t, fs, "db"), "n0", 1)
-		f.b[0] = join(t, s, "b")
+		boot := func(mem *vfs.MemFS, start uint64) {
+			cut = &powerCut{mem: mem, rnd: rnd, wait: 1 + rnd.IntN(150)}
+			kv, err := store.OpenPebble("db", store.PebbleOptions{
+				FS: errorfs.Wrap(mem, cut), CacheBytes: 1 << 20, MemTableBytes: 32 << 10, Logger: quiet(),
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = kv.Close() })
+			s = open(t, kv, "n0", start)
+			f.b[0] = join(t, s, "b")
+		}
+		boot(vfs.NewCrashableMem(), 1)
 		f.b[1] = join(t, open(t, store.NewMap(), "n1", 2), "b")
-		for start := uint64(3); start < 6; start++ {
-			for range 40 {
+		var durable oplog.Digest
+		var clock oplog.Clock
+		var own oplog.Origin // as durable names it; the last step may have retired it
+		for start := uint64(3); start < 7; start++ {
+			for i := 0; i < 80 && !cut.came(); i++ {
+				durable, clock = f.b[0].DurableState()
+				own = f.b[0].Origin()
 				f.step(rnd.IntN(2))
 				if rnd.IntN(6) == 0 {
 					if err := s.Sync(); err != nil {
@@ -232,15 +295,14 @@ func TestPebbleCrashesKeepThePromise(t *testing.T) {
 					}
 				}
 			}
-			durable, clock, own := f.b[0].Durable(), f.b[0].DurableClock(), f.b[0].Origin()
-			fs = fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: rnd.IntN(101), RNG: rnd})
-			s = open(t, openPebble(t, fs, "db"), "n0", start)
-			f.b[0] = join(t, s, "b")
+			last := f.b[0].Origin()
+			boot(cut.after(), start)
 			check(t, f.b[0])
 			if !f.b[0].Clock().GE(clock) || f.b[0].Seq(own) < durable.Own || f.b[0].HLC() < durable.Floor {
 				t.Fatalf("%+v was called durable, %v is left", durable, f.b[0].Clock())
 			}
 			f.forget(0, own)
+			f.forget(0, last)
 			f.covered(f.b[0])
 		}
 	})

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,7 +19,8 @@ import (
 type failure struct {
 	log       *slog.Logger
 	onFailure func(error)
-	armed     atomic.Bool   // Pebble is open: file errors must not reach its WAL code
+	limit     time.Duration // stallLimit
+	stage     atomic.Int32
 	done      chan struct{} // closed by set
 
 	mu      sync.Mutex // guards all below
@@ -29,9 +31,29 @@ type failure struct {
 	skipped int
 }
 
+// stallLimit is how long a commit may wait for a Pebble that keeps failing to
+// flush before the KV counts as failed. Tests wait less.
+var stallLimit = 15 * time.Second
+
 func newFailure(log *slog.Logger, onFailure func(error)) *failure {
-	return &failure{log: log, onFailure: onFailure, done: make(chan struct{})}
+	return &failure{log: log, onFailure: onFailure, limit: stallLimit, done: make(chan struct{})}
 }
+
+// The stages of a Pebble: they tell which file errors it can take.
+const (
+	// starting: it is being opened, and does nothing beside its caller.
+	starting int32 = iota
+	// recovering: it is being opened, and has begun to flush what it replayed.
+	// An open that failed now would take away what a compaction or a count of
+	// table statistics works with, and they would end the process.
+	recovering
+	running
+	closing
+)
+
+func (f *failure) at(stage int32) bool     { return f.stage.Load() == stage }
+func (f *failure) enter(stage int32)       { f.stage.Store(stage) }
+func (f *failure) leave(stage, next int32) { f.stage.CompareAndSwap(stage, next) }
 
 func (f *failure) get() error {
 	f.mu.Lock()
@@ -39,7 +61,8 @@ func (f *failure) get() error {
 	return f.err
 }
 
-// set makes err the end of writing. Only the first one counts.
+// set makes err the end of writing. Only the first one counts. While the KV is
+// being opened or closed, whoever does that is told.
 func (f *failure) set(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -48,6 +71,9 @@ func (f *failure) set(err error) {
 	}
 	f.err = err
 	close(f.done)
+	if !f.at(running) {
+		return
+	}
 	f.log.Error("store failed, read-only until restart", "error", err)
 	if f.onFailure != nil {
 		go f.onFailure(err)
@@ -68,14 +94,19 @@ func (f *failure) waiting(delta int) {
 }
 
 // background hears of flushes and compactions that failed. Pebble tries them
-// again, but while a flush fails commits may wait for ever: then it is over.
+// again, but while a flush fails commits may wait for ever, and so may the open
+// of a store: then it is over.
 func (f *failure) background(err error) {
 	f.report("background work failed", err)
+	if f.at(starting) || f.at(recovering) {
+		f.set(err)
+		return
+	}
 	f.mu.Lock()
-	stalled := f.waits > 0 && time.Since(f.since) > stallLimit
+	stalled := f.waits > 0 && time.Since(f.since) > f.limit
 	f.mu.Unlock()
 	if stalled {
-		f.set(fmt.Errorf("store: writes wait for %s: %w", stallLimit, err))
+		f.set(fmt.Errorf("store: writes wait for %s: %w", f.limit, err))
 	}
 }
 
@@ -99,6 +130,15 @@ type pebbleLogger struct {
 	failure *failure
 }
 
+// A pebbleError is what Pebble says that it cannot go on from.
+type pebbleError struct {
+	text  string
+	cause error // nil if it names none
+}
+
+func (e *pebbleError) Error() string { return e.text }
+func (e *pebbleError) Unwrap() error { return e.cause }
+
 // fatal is what pebbleLogger panics with.
 type fatal struct{ error }
 
@@ -116,7 +156,12 @@ func (l *pebbleLogger) Errorf(format string, args ...any) {
 
 // Fatalf implements pebble.Logger.
 func (l *pebbleLogger) Fatalf(format string, args ...any) {
-	err := fmt.Errorf("store: "+format, args...)
+	err := &pebbleError{text: fmt.Sprintf("store: "+format, args...)}
+	for _, a := range args {
+		if cause, ok := a.(error); ok {
+			err.cause = cause
+		}
+	}
 	l.failure.set(err)
 	if calledFromHere() {
 		panic(fatal{err})
@@ -124,17 +169,20 @@ func (l *pebbleLogger) Fatalf(format string, args ...any) {
 	runtime.Goexit()
 }
 
+var calledByPebble = []string{"(*pebbleLogger)", "(*guardFS)", "(*guardFile)"}
+
 var thisPackage = reflect.TypeFor[pebbleKV]().PkgPath() + "."
 
-// calledFromHere reports whether a function of this package, other than the
-// logger, is on the stack.
+// calledFromHere reports whether a function of this package, other than those
+// that Pebble calls, is on the stack.
 func calledFromHere() bool {
 	pcs := make([]uintptr, 512)
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(1, pcs)])
 	for {
 		frame, more := frames.Next()
 		name, ours := strings.CutPrefix(frame.Function, thisPackage)
-		if ours && name != "calledFromHere" && !strings.HasPrefix(name, "(*pebbleLogger)") {
+		receiver, _, _ := strings.Cut(name, ".")
+		if ours && name != "calledFromHere" && !slices.Contains(calledByPebble, receiver) {
 			return true
 		}
 		if !more {

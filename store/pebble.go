@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -79,7 +78,8 @@ type pebbleKV struct {
 
 // OpenPebble opens the store in dir, which is created if needed. A folder held
 // by somebody else is a *LockedError, one that cannot be understood an
-// *UnreadableError.
+// *UnreadableError. After an error of the disk the folder may stay locked until
+// the process ends: parts of Pebble may still be at work in it.
 func OpenPebble(dir string, o PebbleOptions) (KV, error) {
 	o.setDefaults()
 	if err := o.FS.MkdirAll(dir, 0o750); err != nil {
@@ -97,20 +97,27 @@ func OpenPebble(dir string, o PebbleOptions) (KV, error) {
 		failure: newFailure(o.Logger, o.OnFailure),
 		handles: make(map[io.Closer]struct{}),
 	}
-	if err := kv.open(dir, lock, o); err != nil {
+	if err := kv.open(lock, o); err != nil {
 		kv.cache.Unref()
 		return nil, errors.Join(openError(dir, err), lock.Close())
 	}
 	return kv, nil
 }
 
-func (kv *pebbleKV) open(dir string, lock *pebble.Lock, o PebbleOptions) (err error) {
-	defer kv.rescue(&err)
-	kv.db, err = pebble.Open(dir, kv.options(lock, o))
-	if err == nil {
-		kv.failure.armed.Store(true)
+// open opens Pebble. Once a flush has begun, an error leaves the open where it
+// stands: see recovering.
+func (kv *pebbleKV) open(lock *pebble.Lock, o PebbleOptions) error {
+	var db *pebble.DB
+	err := kv.await(func() (err error) {
+		db, err = pebble.Open(kv.dir, kv.options(lock, o))
+		return err
+	})
+	if err != nil {
+		return err
 	}
-	return err
+	kv.db = db
+	kv.failure.enter(running)
+	return nil
 }
 
 func (kv *pebbleKV) options(lock *pebble.Lock, o PebbleOptions) *pebble.Options {
@@ -124,6 +131,7 @@ func (kv *pebbleKV) options(lock *pebble.Lock, o PebbleOptions) *pebble.Options 
 		MemTableSize:       o.MemTableBytes,
 		EventListener: &pebble.EventListener{
 			BackgroundError: kv.failure.background,
+			FlushBegin:      func(pebble.FlushInfo) { kv.failure.leave(starting, recovering) },
 			DataCorruption: func(info pebble.DataCorruptionInfo) {
 				kv.failure.report("data corruption", fmt.Errorf("%s: %w", info.Path, info.Details))
 			},
@@ -136,8 +144,11 @@ func (kv *pebbleKV) options(lock *pebble.Lock, o PebbleOptions) *pebble.Options 
 }
 
 func openError(dir string, err error) error {
-	if strings.Contains(err.Error(), "unknown format major version") {
+	switch {
+	case strings.Contains(err.Error(), "unknown format major version"):
 		return fmt.Errorf("%w (%s)", ErrNewerFormat, dir)
+	case vfs.IsNoSpaceError(err):
+		return fmt.Errorf("store: %s cannot be opened, its disk is full: %w", dir, err)
 	}
 	return &UnreadableError{Dir: dir, Cause: err}
 }
@@ -156,6 +167,9 @@ func (kv *pebbleKV) rescue(err *error) {
 	case nil:
 	case fatal:
 		*err = p.error
+	case error:
+		*err = fmt.Errorf("store: pebble: %w", p)
+		kv.failure.set(*err)
 	default:
 		*err = fmt.Errorf("store: pebble: %v", p)
 		kv.failure.set(*err)
@@ -263,8 +277,11 @@ func (kv *pebbleKV) Close() error {
 	if kv.failure.get() != nil {
 		return fmt.Errorf("store: close: %w", err)
 	}
-	kv.failure.armed.Store(false)
-	err = errors.Join(err, kv.closeDB())
+	kv.failure.enter(closing)
+	err = errors.Join(err, kv.await(kv.db.Close))
+	if kv.failure.get() != nil {
+		return fmt.Errorf("store: close: %w", err)
+	}
 	kv.cache.Unref()
 	return errors.Join(err, kv.lock.Close())
 }
@@ -289,12 +306,3 @@ func (kv *pebbleKV) closeHandles() {
 		}
 	}
 }
-
-func (kv *pebbleKV) closeDB() (err error) {
-	defer kv.rescue(&err)
-	return kv.db.Close()
-}
-
-// stallLimit is how long a commit may wait for a Pebble that keeps failing to
-// flush before the KV counts as failed.
-const stallLimit = 15 * time.Second

@@ -11,6 +11,8 @@ type pebbleIter struct {
 	err    error
 }
 
+// move also reads the value: a disk that fails at it must look like the failure
+// of a move, not like a value that is empty.
 func (i *pebbleIter) move(step func(*pebble.Iterator) bool) (ok bool) {
 	if err := i.kv.enter(); err != nil {
 		i.err = err
@@ -27,7 +29,13 @@ func (i *pebbleIter) move(step func(*pebble.Iterator) bool) (ok bool) {
 		}
 	}()
 	defer i.kv.rescue(&i.err)
-	return step(i.it)
+	if !step(i.it) {
+		return false
+	}
+	if _, err := i.it.ValueAndErr(); err != nil {
+		i.err = i.kv.readError(err)
+	}
+	return true
 }
 
 func (i *pebbleIter) First() bool { return i.move((*pebble.Iterator).First) }

@@ -69,12 +69,22 @@ func (kv *pebbleKV) syncWAL() error {
 	}
 }
 
-// abandonable runs do on a goroutine of its own and stops waiting for it once
-// the KV failed: a write that met a broken WAL never returns, see guardFS.
+// abandonable runs do unless the KV failed. An error of it is a failure.
 func (kv *pebbleKV) abandonable(do func() error) error {
 	if err := kv.failure.get(); err != nil {
 		return err
 	}
+	err := kv.await(do)
+	if err != nil {
+		kv.failure.set(err)
+	}
+	return err
+}
+
+// await runs do on a goroutine of its own and stops waiting for it once the KV
+// failed: a write that met a broken WAL never returns, see guardFS, and a
+// goroutine of Pebble that Fatalf has ended is waited for in vain.
+func (kv *pebbleKV) await(do func() error) error {
 	done := make(chan error, 1)
 	go func() {
 		err := errors.New("store: pebble gave up") // stands if do ends by Goexit
@@ -84,9 +94,6 @@ func (kv *pebbleKV) abandonable(do func() error) error {
 	}()
 	select {
 	case err := <-done:
-		if err != nil {
-			kv.failure.set(err)
-		}
 		return err
 	case <-kv.failure.done:
 		return kv.failure.get()

@@ -243,6 +243,7 @@ func (b *Bucket) staged(each func(key []byte, v *verdict) (int, error)) (more bo
 	lower, upper := bucketRange(tableStage, b.id)
 	errMore := errors.New("more")
 	keys, size := 0, 0
+	var failed error // of each: the disk, and no verdict that cannot be read
 	err = walk(b.s.kv, lower, upper, func(key, value []byte) error {
 		if keys == compareKeys || size >= compareBytes {
 			more = true
@@ -253,12 +254,13 @@ func (b *Bucket) staged(each func(key []byte, v *verdict) (int, error)) (more bo
 		if err != nil {
 			return err
 		}
-		n, err := each(key, v)
+		var n int
+		n, failed = each(key, v)
 		keys, size = keys+1, size+len(value)+n
-		return err
+		return failed
 	})
-	if more {
-		return true, nil
+	if more || failed != nil {
+		return more, failed
 	}
 	return false, b.named(err)
 }
