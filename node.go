@@ -154,7 +154,6 @@ func (n *Node) start() error {
 	})
 	n.group.Go(n.runEngine)
 	n.group.Go(n.runSync)
-	n.group.Go(n.runDiskGuard)
 	if err := n.bus.Start(); err != nil {
 		return err
 	}
@@ -164,6 +163,9 @@ func (n *Node) start() error {
 		}
 	}
 	close(n.joined)
+	// Not before the buckets are there: a node starts on a nearly full disk, to be
+	// read, and what it writes until here is a few rows.
+	n.group.Go(n.runDiskGuard)
 	n.service, err = api.NewService(n.cfg.Conn, serviceBackend{n}, n.serviceOptions())
 	return err
 }

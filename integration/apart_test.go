@@ -105,7 +105,9 @@ func conflictsAreTold(t *testing.T, a, b *node) {
 	if lost["a"] != 101 || lost["b"] != 101 {
 		t.Errorf("lost writes by node: %v", lost)
 	}
-	if n := a.bucket().Conflicts; n != 202 {
+	// All that lost on a count there. Those of b do too, unless b had overwritten
+	// them before a read its log.
+	if n := a.bucket().Conflicts; n < 101 || n > 202 {
 		t.Errorf("a counts %d conflicts", n)
 	}
 	converged(t, soon, a, b)
