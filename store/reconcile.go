@@ -391,7 +391,7 @@ func (t *tx) judge(now time.Time, key []byte, p *oplog.Entry, st *Stretch, a *Ap
 		return err
 	}
 	e := s.cur
-	if e == nil || p != nil && !p.Stamp.Less(e.Stamp) {
+	if e == nil || e.bad || p != nil && !p.Stamp.Less(e.Stamp) { // a bad one says nothing
 		return nil
 	}
 	absent := p == nil || p.Tombstone && p.Stamp.HLC <= st.GCTS

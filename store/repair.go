@@ -1,0 +1,158 @@
+package store
+
+import (
+	"bytes"
+	"errors"
+	"iter"
+	"time"
+
+	"replicator/oplog"
+)
+
+// ErrMoved reports a page of a repair whose asker has collected rows since it
+// asked: what the page brings may be what was deleted.
+var ErrMoved = errors.New("store: rows were collected since the repair began")
+
+// Sums are what two copies compare to find where they differ, all of one moment.
+type Sums struct {
+	Clock oplog.Clock
+	Parts [oplog.HashParts]uint64
+	Bad   []uint64 // parts that hold bad rows, ascending
+	Gated uint64   // for Repair: it moves when rows are collected
+}
+
+// Sums returns those of now.
+func (b *Bucket) Sums() Sums {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return Sums{Clock: b.state.clock.Clone(), Parts: b.state.parts, Bad: partsOf(b.bad), Gated: b.gated}
+}
+
+// Repair merges rows of a donor that covers all this bucket covers, without M1:
+// rule H3. They are covered here, and yet the rows may not be. gated is that of
+// the Sums that were sent to the donor. It does not sync.
+func (b *Bucket) Repair(now time.Time, entries []oplog.Entry, gated uint64) (Applied, error) {
+	for i := range entries {
+		if err := check(&entries[i]); err != nil {
+			return Applied{}, err
+		}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.s.writable(); err != nil {
+		return Applied{}, err
+	}
+	if b.state.rec != nil {
+		return Applied{}, ErrReconciling
+	}
+	if b.gated != gated {
+		return Applied{}, ErrMoved
+	}
+	t := newTx(b)
+	var a Applied
+	for i := range entries {
+		if err := t.repair(now, &entries[i], &a); err != nil {
+			return Applied{}, err
+		}
+	}
+	return t.applied(a)
+}
+
+// repair merges one row, covered or not.
+func (t *tx) repair(now time.Time, e *oplog.Entry, a *Applied) error {
+	if !t.covers(e.Dot()) {
+		news, err := t.merge(now, e, a)
+		if err == nil && news {
+			err = t.raiseAhead(e.Dot())
+		}
+		return err
+	}
+	s, err := t.slot(e.Key)
+	if err != nil {
+		return err
+	}
+	beats, err := t.beats(now, s, e, a)
+	if err != nil || !beats {
+		return err
+	}
+	t.observe(now, e, a)
+	ambiguous := !e.Tombstone && e.Stamp.HLC <= t.gcts && absentLike(s, t.gcts)
+	t.put(s, newRow(*e))
+	if ambiguous {
+		return t.reissue(s, a)
+	}
+	return nil
+}
+
+// beats reports whether e becomes the row of the slot. Of two rows with one
+// stamp that are both what was once written, the one with the higher hash stays:
+// arbitrary, and the same everywhere.
+func (t *tx) beats(now time.Time, s *slot, e *oplog.Entry, a *Applied) (bool, error) {
+	switch {
+	case s.cur == nil:
+		if gone := e.Expired(now) || e.Tombstone && e.Stamp.HLC <= t.gcts; gone {
+			return false, nil // collected here, and not yet there
+		}
+	case s.cur.bad:
+	case s.cur.Stamp != e.Stamp:
+		if !s.cur.Stamp.Less(e.Stamp) {
+			return false, nil
+		}
+	case s.cur.hash == e.Hash():
+		return false, nil
+	default:
+		a.Forks = append(a.Forks, Fork{Held: s.cur.Entry, Received: *e})
+		return s.cur.hash < e.Hash(), nil
+	}
+	if other := t.dots[e.Dot()]; other != nil && other != s {
+		a.Forks = append(a.Forks, Fork{Held: other.cur.Entry, Received: *e})
+		return false, nil
+	}
+	elsewhere, err := t.logged(e, a) // the log can hold a dot only once
+	return !elsewhere, err
+}
+
+// Parts yields the rows whose keys lie in the wanted parts, behind the key, in
+// order. Bad rows are left out: the one who asks claims nothing by what it gets.
+// So that the caller can stop for breath, an entry with nothing but a key comes
+// after every so many rows that were looked at.
+func (s *Snapshot) Parts(wanted *[oplog.HashParts]bool, behind []byte) iter.Seq2[oplog.Entry, error] {
+	return func(yield func(oplog.Entry, error) bool) {
+		looked := 0
+		err := s.walk(behind, func(key, value []byte) bool {
+			if looked++; looked%breathRows == 0 && !yield(oplog.Entry{Key: bytes.Clone(key)}, nil) {
+				return false
+			}
+			if !wanted[oplog.HashPart(key)] {
+				return true
+			}
+			r := s.b.decodeAny(key, value)
+			return r.bad || yield(r.own().Entry, nil)
+		})
+		if err != nil {
+			yield(oplog.Entry{}, err)
+		}
+	}
+}
+
+// breathRows is how many rows are looked at between two signs of life.
+const breathRows = 20_000
+
+// walk calls each for the rows behind the key until it reports false.
+func (s *Snapshot) walk(behind []byte, each func(key, value []byte) bool) error {
+	lower, upper := bucketRange(tableData, s.b.id)
+	if len(behind) > 0 {
+		lower = append(dataKey(s.b.id, behind), 0)
+	}
+	it, err := s.kv.Iter(lower, upper)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = it.Close() }()
+	for ok := it.First(); ok; ok = it.Next() {
+		if !each(it.Key()[prefixLen:], it.Value()) {
+			return nil
+		}
+	}
+	return it.Err()
+}
