@@ -1,6 +1,7 @@
 package carry
 
 import (
+	"errors"
 	"fmt"
 	"iter"
 	"sync"
@@ -60,7 +61,7 @@ func (d *Donor) Open(a syncer.OpenSnapshot) syncer.SnapshotOpened {
 	d.streams[a.Session] = &stream{snap: snap}
 	d.mu.Unlock()
 	ev.Clock, ev.Ahead, ev.Rows = snap.Clock, snap.Ahead, snap.Count
-	ev.GCV, ev.GCTS, ev.HLC = snap.GCV, snap.GCTS, snap.HLC
+	ev.GCV, ev.GCTS, ev.HLC, ev.Sums = snap.GCV, snap.GCTS, snap.HLC, &snap.Sums
 	return ev
 }
 
@@ -88,6 +89,9 @@ func (st *stream) begin(a syncer.ReadPage) {
 	if a.KeyOrder {
 		rows = st.snap.Rows(a.Above, a.After)
 	}
+	if a.Wanted != nil {
+		rows = st.snap.Parts(a.Wanted, a.After)
+	}
 	st.next, st.stop = iter.Pull2(rows)
 }
 
@@ -97,11 +101,18 @@ func (st *stream) page(a syncer.ReadPage) syncer.PageRead {
 		e, err, ok := st.take()
 		if err != nil {
 			ev.Err = err
+			_, ev.Corrupt = errors.AsType[*store.CorruptError](err)
 			return ev
 		}
 		if !ok {
 			ev.End = true
 			return ev
+		}
+		if e.Stamp.IsZero() { // a stop for breath
+			if ev.Last = e.Key; len(ev.Entries) == 0 {
+				return ev
+			}
+			continue
 		}
 		if len(ev.Entries) > 0 && ev.Size+e.Size() > a.Limit {
 			st.spare = &e

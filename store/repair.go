@@ -28,10 +28,18 @@ func (b *Bucket) Sums() Sums {
 	return Sums{Clock: b.state.clock.Clone(), Parts: b.state.parts, Bad: partsOf(b.bad), Gated: b.gated}
 }
 
-// Repair merges rows of a donor that covers all this bucket covers, without M1:
-// rule H3. They are covered here, and yet the rows may not be. gated is that of
-// the Sums that were sent to the donor. It does not sync.
-func (b *Bucket) Repair(now time.Time, entries []oplog.Entry, gated uint64) (Applied, error) {
+// A Mending says what a repair may do.
+type Mending struct {
+	// Gated is that of the Sums that were sent to the donor.
+	Gated uint64
+	// Covered tells that the donor covers all that those Sums covered. Then its
+	// rows are merged without M1: rule H3. They are covered here, and yet the rows
+	// may not be. Else only a bad row is replaced, by the one it was.
+	Covered bool
+}
+
+// Repair merges rows of a donor. It does not sync.
+func (b *Bucket) Repair(now time.Time, entries []oplog.Entry, m Mending) (Applied, error) {
 	for i := range entries {
 		if err := check(&entries[i]); err != nil {
 			return Applied{}, err
@@ -45,17 +53,35 @@ func (b *Bucket) Repair(now time.Time, entries []oplog.Entry, gated uint64) (App
 	if b.state.rec != nil {
 		return Applied{}, ErrReconciling
 	}
-	if b.gated != gated {
+	if b.gated != m.Gated {
 		return Applied{}, ErrMoved
 	}
 	t := newTx(b)
 	var a Applied
 	for i := range entries {
-		if err := t.repair(now, &entries[i], &a); err != nil {
+		mend := t.restore
+		if m.Covered {
+			mend = t.repair
+		}
+		if err := mend(now, &entries[i], &a); err != nil {
 			return Applied{}, err
 		}
 	}
 	return t.applied(a)
+}
+
+// restore puts e in the place of a bad row that was this very write, which needs
+// no clock to be true.
+func (t *tx) restore(now time.Time, e *oplog.Entry, _ *Applied) error {
+	s, err := t.slot(e.Key)
+	if err != nil || s.cur == nil || !s.cur.bad || s.cur.Stamp != e.Stamp {
+		return err
+	}
+	t.put(s, newRow(*e))
+	if !t.covers(e.Dot()) {
+		return t.raiseAhead(e.Dot())
+	}
+	return nil
 }
 
 // repair merges one row, covered or not.

@@ -77,7 +77,7 @@ func repair(tb testing.TB, b, from *store.Bucket) store.Applied {
 	for _, n := range mine.Bad {
 		wanted[n] = true
 	}
-	a, err := b.Repair(noon, all(tb, snap.Parts(&wanted, nil)), mine.Gated)
+	a, err := b.Repair(noon, all(tb, snap.Parts(&wanted, nil)), store.Mending{Gated: mine.Gated, Covered: snap.Clock.GE(mine.Clock)})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -200,7 +200,7 @@ func TestOneStampTwoContents(t *testing.T) {
 	e := get(t, a, "k3")
 	e.Value = []byte("other")
 	merged := func(x *store.Bucket, e oplog.Entry) string {
-		r, err := x.Repair(noon, []oplog.Entry{e}, x.Sums().Gated)
+		r, err := x.Repair(noon, []oplog.Entry{e}, store.Mending{Gated: x.Sums().Gated, Covered: true})
 		if err != nil || len(r.Forks) != 1 {
 			t.Errorf("%+v, %v", r.Forks, err)
 		}
@@ -208,7 +208,7 @@ func TestOneStampTwoContents(t *testing.T) {
 	}
 	got := merged(a, e)
 	own := get(t, b, "k3")
-	if _, err := b.Repair(noon, []oplog.Entry{e}, b.Sums().Gated); err != nil {
+	if _, err := b.Repair(noon, []oplog.Entry{e}, store.Mending{Gated: b.Sums().Gated, Covered: true}); err != nil {
 		t.Fatal(err)
 	}
 	if e.Hash() > own.Hash() {
@@ -226,7 +226,7 @@ func TestRepairLeavesCollectedDeletesAlone(t *testing.T) {
 		t.Fatalf("%+v, %v", c, err)
 	}
 	gone := get(t, b, "k7")
-	r, err := a.Repair(noon, []oplog.Entry{gone}, a.Sums().Gated)
+	r, err := a.Repair(noon, []oplog.Entry{gone}, store.Mending{Gated: a.Sums().Gated, Covered: true})
 	if err != nil || len(r.Changes) != 0 || get(t, a, "k7").Key != nil {
 		t.Errorf("a collected delete came back: %+v, %v", r.Changes, err)
 	}
@@ -243,7 +243,7 @@ func TestLatePageOfARepairIsRefused(t *testing.T) {
 	if _, err := a.Collect(noon.Add(time.Second), store.CollectOptions{Force: true, Upto: 1 << 63}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := a.Repair(noon, []oplog.Entry{late}, before.Gated); !errors.Is(err, store.ErrMoved) {
+	if _, err := a.Repair(noon, []oplog.Entry{late}, store.Mending{Gated: before.Gated, Covered: true}); !errors.Is(err, store.ErrMoved) {
 		t.Errorf("a late page was answered with %v", err)
 	}
 	if value(t, a, "k3") != "-" {
@@ -322,5 +322,21 @@ func TestWritesGoOverABadRow(t *testing.T) {
 	}
 	if a.Digest().Sum != b.Digest().Sum {
 		t.Error("the copies differ")
+	}
+}
+
+// TestBadRowIsRestoredByOneWhoLagsBehind: nobody can follow a node whose streams
+// break off at a bad row, so those who lag behind must be able to mend it.
+func TestBadRowIsRestoredByOneWhoLagsBehind(t *testing.T) {
+	kv, a, b := twins(t)
+	write(t, a, noon, put("k9", "ahead"), put("k10", "ahead"))
+	alter(t, kv, "k3", flip)
+	alter(t, kv, "k9", flip)
+	scrub(t, a)
+	if r := repair(t, a, b); len(r.Changes) != 1 || value(t, a, "k3") != "v3" {
+		t.Errorf("%+v", r.Changes)
+	}
+	if a.BadRows() != 1 {
+		t.Errorf("%d bad rows, want that which nobody else has", a.BadRows())
 	}
 }

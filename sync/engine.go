@@ -113,6 +113,12 @@ func (e *Engine) handle(ev Event) {
 		e.snapshotOpened(ev)
 	case PageRead:
 		e.pageRead(ev)
+	case Scrubbed:
+		e.scrubEnded(ev)
+	case Suspect:
+		e.suspect(ev.Bucket)
+	case RepairNow:
+		e.repairNow(ev.Bucket)
 	}
 }
 
@@ -150,6 +156,7 @@ func (e *Engine) tick() {
 	for _, name := range sorted(e.buckets) {
 		e.tickBucket(e.buckets[name])
 		e.tickCollect(e.buckets[name])
+		e.tickMend(e.buckets[name])
 	}
 	for _, s := range e.sortedServes() {
 		if e.passed(s.deadline) {
@@ -231,6 +238,8 @@ func (e *Engine) heard(h Heard) {
 		e.hearCompare(h.From, m, h.Reply)
 	case *oplog.Pull:
 		e.hearPull(h.From, m, h.Reply)
+	case *oplog.Parts:
+		e.hearParts(h.From, m, h.Reply)
 	case *oplog.Ack:
 		e.hearAck(m)
 	case *oplog.Abort:
@@ -257,6 +266,8 @@ func (e *Engine) hearAnswer(m oplog.Message) {
 		e.hearEnd(m)
 	case *oplog.Busy:
 		e.hearBusy(m)
+	case *oplog.Wait:
+		e.hearWait(m)
 	}
 }
 

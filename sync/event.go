@@ -62,6 +62,7 @@ type (
 		Bucket  string
 		Session uint64
 		Number  uint64
+		Changed int // rows that are others now
 		Err     error
 	}
 
@@ -82,6 +83,7 @@ type (
 		GCTS    oplog.HLC   // the guard
 		HLC     oplog.HLC
 		Rows    uint64
+		Sums    *[oplog.HashParts]uint64 // of the row hashes
 		Err     error
 	}
 
@@ -94,7 +96,22 @@ type (
 		Last    []byte
 		End     bool
 		Err     error
+		Corrupt bool // Err says that a row is not what was written
 	}
+
+	// Scrubbed ends a Scrub action.
+	Scrubbed struct {
+		Bucket string
+		Err    error
+	}
+
+	// Suspect tells that a row of the bucket could not be read: it is not what was
+	// written.
+	Suspect struct{ Bucket string }
+
+	// RepairNow asks for all rows of the bucket to be read and for what is bad or
+	// diverges to be fetched from the peers.
+	RepairNow struct{ Bucket string }
 )
 
 func (Connected) event()      {}
@@ -112,3 +129,6 @@ func (PageApplied) event()    {}
 func (PullEnded) event()      {}
 func (SnapshotOpened) event() {}
 func (PageRead) event()       {}
+func (Scrubbed) event()       {}
+func (Suspect) event()        {}
+func (RepairNow) event()      {}

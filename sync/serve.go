@@ -28,7 +28,10 @@ type serve struct {
 	compared oplog.Clock // our clock when a Compare came; rows left out mean this
 	parts    []uint64    // in which the clocks differed then
 	request  *oplog.Pull
-	number   uint64 // of the snapshot
+	repair   *oplog.Parts           // set if it is a repair
+	wanted   *[oplog.HashParts]bool // likewise: the parts it brings
+	spoke    time.Time              // when something was last sent
+	number   uint64                 // of the snapshot
 	above    oplog.Clock
 	keyOrder bool
 	busy     bool // a page is being read
@@ -113,10 +116,15 @@ func (e *Engine) hearPull(from string, m *oplog.Pull, reply string) {
 		e.refuseServe(s, oplog.ReasonUnknown, "nothing was compared")
 		return
 	}
-	s.request, s.above = m, m.Clock
+	s.above = m.Clock
 	if m.Compared {
 		s.above = s.whole(m.Clock)
 	}
+	e.open(s, m)
+}
+
+func (e *Engine) open(s *serve, request *oplog.Pull) {
+	s.request, s.spoke = request, e.now
 	e.numbers++
 	s.number = e.numbers
 	e.reading[s.number] = s
@@ -166,6 +174,10 @@ func (e *Engine) snapshotOpened(ev SnapshotOpened) {
 		e.refuseServe(s, oplog.ReasonFailed, "the donor's store failed")
 		return
 	}
+	if s.repair != nil {
+		e.beginRepair(s, ev)
+		return
+	}
 	begin := &oplog.Begin{Session: s.id, Clock: ev.Clock.Above(s.above), Rows: ev.Rows, Ahead: ev.Ahead}
 	if s.request.Reconcile {
 		begin.GCV, begin.GCTS, begin.HLC = ev.GCV, ev.GCTS, ev.HLC
@@ -184,7 +196,7 @@ func (e *Engine) snapshotOpened(ev SnapshotOpened) {
 func (e *Engine) readPage(s *serve) {
 	s.busy = true
 	a := ReadPage{Session: s.number, KeyOrder: s.keyOrder, Limit: e.opt.PageBytes}
-	a.Above, a.After = s.above, s.request.Cursor
+	a.Above, a.After, a.Wanted = s.above, s.request.Cursor, s.wanted
 	e.do(a)
 }
 
@@ -196,6 +208,9 @@ func (e *Engine) pageRead(ev PageRead) {
 	s.busy = false
 	if ev.Err != nil {
 		e.refuseServe(s, oplog.ReasonFailed, "the donor's store failed")
+		if ev.Corrupt {
+			e.suspect(s.bucket)
+		}
 		return
 	}
 	e.waitForPuller(s)
@@ -204,6 +219,9 @@ func (e *Engine) pageRead(ev PageRead) {
 	}
 	if len(ev.Entries) > 0 {
 		e.sendPage(s, ev)
+	} else if !ev.End && e.now.Sub(s.spoke) > e.opt.AnswerTimeout/5 {
+		s.spoke = e.now
+		e.do(Answer{s.reply, &oplog.Wait{Session: s.id}})
 	}
 	lasted := e.now.Sub(s.started) > e.opt.CutAfter
 	switch {
@@ -219,6 +237,7 @@ func (e *Engine) pageRead(ev PageRead) {
 }
 
 func (e *Engine) sendPage(s *serve, ev PageRead) {
+	s.spoke = e.now
 	s.pages++
 	s.entries += uint64(len(ev.Entries))
 	s.bytes += ev.Size

@@ -74,7 +74,7 @@ func (w *World) checkAlike(bucket string) error {
 		if !a.Ahead().Equal(b.Ahead()) {
 			return fmt.Errorf("at rest: %s/%s holds extras %v, %s %v", n.name, bucket, b.Ahead(), w.nodes[0].name, a.Ahead())
 		}
-		if err := checkRows(w.nodes[0], n, a, b); err != nil {
+		if err := w.checkRows(w.nodes[0], n, a, b, true); err != nil {
 			return err
 		}
 	}

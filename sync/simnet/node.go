@@ -28,6 +28,7 @@ type Node struct {
 	up     bool
 	life   int // counts starts: appointments of an earlier life are void
 
+	kv       store.KV // under the store
 	store    *store.Store
 	engine   *syncer.Engine
 	donor    *carry.Donor
@@ -95,7 +96,8 @@ func (n *Node) Start() {
 		return
 	}
 	nonce := n.w.nonce()
-	st, err := store.Open(n.disk.open(), n.wall(), store.Options{
+	n.kv = n.disk.open()
+	st, err := store.Open(n.kv, n.wall(), store.Options{
 		Node: n.name, Nonce: nonce, Epoch: func() uint64 { return n.w.rnd.Uint64() | 1 },
 	})
 	if err != nil {
@@ -307,8 +309,11 @@ func (n *Node) act(a syncer.Action) {
 		n.w.Stats.Count[Fences]++
 		n.fenced = true
 	case syncer.Raise:
-		if a.Kind == syncer.EventCatchingUp {
+		switch a.Kind {
+		case syncer.EventCatchingUp:
 			n.w.Stats.Count[Overflows]++
+		case syncer.EventDivergence:
+			n.w.Stats.Count[Diverged]++
 		}
 		n.events = append(n.events, a)
 		n.w.note("%s event %s %s: %s", n.name, a.Kind, a.Bucket, a.Text)

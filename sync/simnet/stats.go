@@ -54,6 +54,12 @@ const (
 	Stable // tombstones collected because all had them
 	Reconciles
 	Reissued
+	Flips    // bits of a row, behind the store's back
+	LostRows // likewise, whole rows
+	Scrubs   // of all rows of a bucket
+	BadRows  // found in them
+	Diverged // alarms
+	Repaired // rows put right from a peer
 
 	kinds
 )
@@ -68,7 +74,8 @@ var names = [kinds]string{
 	Evictions: "collections without a member", Forced: "tombstones collected by force",
 	Pulls: "pulls", Pages: "pages", Cutoffs: "streams cut", Compared: "clocks compared by parts", Announced: "announced writes",
 	Overflows: "overflows of the gap buffer", Stable: "stable tombstones collected", Reconciles: "reconciles",
-	Reissued: "writes issued again",
+	Reissued: "writes issued again", Flips: "bits of rows flipped", LostRows: "rows lost from a disk", Scrubs: "scrubs",
+	BadRows: "bad rows found", Diverged: "alarms of divergence", Repaired: "rows put right from a peer",
 }
 
 func (k Kind) String() string { return names[k] }
@@ -77,7 +84,7 @@ func (k Kind) String() string { return names[k] }
 // network does to single messages.
 func (s *Stats) Faults() int {
 	n := 0
-	for _, k := range []Kind{Cuts, CutPages, Crashes, FullDisks, SlowDisks, SlowLinks, ClockSteps, Restores, Clones} {
+	for _, k := range []Kind{Cuts, CutPages, Crashes, FullDisks, SlowDisks, SlowLinks, ClockSteps, Restores, Clones, Flips, LostRows} {
 		n += s.Count[k]
 	}
 	return n
