@@ -132,6 +132,7 @@ func (n *Node) start() error {
 	}
 	n.engine = syncer.New(n.self, carry.View{Store: n.store}, syncer.Options{
 		JoinAll: joinAll, Members: members, EvictAfter: n.cfg.EvictAfter, CollectEvery: n.cfg.CollectEvery,
+		ScrubEvery: n.cfg.ScrubEvery,
 	})
 	n.group.Go(n.runEngine)
 	n.group.Go(n.runSync)

@@ -16,7 +16,8 @@
 //	watch   body: {"prefix"}          a stream of records
 //	sync    body: nothing             a stream of progress, then done
 //	status  body: nothing             reply: a [Status]
-//	verify  body: nothing             reply: {"v":1,"node","joins","buckets":[BucketDigest]}
+//	verify  body: nothing, or {"v":1,"deep","repair","sums","parts"}
+//	                                  reply: {"v":1,"node","joins","buckets":[BucketDigest]}
 //
 // A record is one line of JSON, the same as in the files of import and export:
 // {"key","value"}, or key_b64 and value_b64 where bytes are not UTF-8. In the

@@ -1,7 +1,6 @@
 package carry
 
 import (
-	"errors"
 	"fmt"
 	"iter"
 	"sync"
@@ -101,7 +100,7 @@ func (st *stream) page(a syncer.ReadPage) syncer.PageRead {
 		e, err, ok := st.take()
 		if err != nil {
 			ev.Err = err
-			_, ev.Corrupt = errors.AsType[*store.CorruptError](err)
+			ev.Corrupt = store.IsCorrupt(err)
 			return ev
 		}
 		if !ok {

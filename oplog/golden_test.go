@@ -69,10 +69,10 @@ func goldens() map[string]oplog.Message {
 		"parts": &oplog.Parts{
 			Session: session, Bucket: "default", Clock: clock, Sums: sums(), Bad: []uint64{0, 17, 1023}, Cursor: []byte{0xff, 'k'},
 		},
-		"wait":   &oplog.Wait{Session: session},
-		"ack":    &oplog.Ack{Session: session, Bucket: "default", Number: 3},
-		"busy":   &oplog.Busy{Session: session, RetryAfter: 1500},
-		"abort":  &oplog.Abort{Session: session, Bucket: "default", Reason: oplog.ReasonGate, Text: "clock is below the gate"},
+		"wait":  &oplog.Wait{Session: session},
+		"ack":   &oplog.Ack{Session: session, Bucket: "default", Number: 3},
+		"busy":  &oplog.Busy{Session: session, RetryAfter: 1500},
+		"abort": &oplog.Abort{Session: session, Bucket: "default", Reason: oplog.ReasonGate, Text: "clock is below the gate"},
 	}
 }
 

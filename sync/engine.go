@@ -117,6 +117,8 @@ func (e *Engine) handle(ev Event) {
 		e.scrubEnded(ev)
 	case Suspect:
 		e.suspect(ev.Bucket)
+	case ScrubNow:
+		e.scrubNow(ev.Bucket)
 	case RepairNow:
 		e.repairNow(ev.Bucket)
 	}

@@ -102,12 +102,16 @@ type (
 	// Scrubbed ends a Scrub action.
 	Scrubbed struct {
 		Bucket string
+		Soon   bool // as that of the action
 		Err    error
 	}
 
 	// Suspect tells that a row of the bucket could not be read: it is not what was
 	// written.
 	Suspect struct{ Bucket string }
+
+	// ScrubNow asks for all rows of the bucket to be read.
+	ScrubNow struct{ Bucket string }
 
 	// RepairNow asks for all rows of the bucket to be read and for what is bad or
 	// diverges to be fetched from the peers.
@@ -131,4 +135,5 @@ func (SnapshotOpened) event() {}
 func (PageRead) event()       {}
 func (Scrubbed) event()       {}
 func (Suspect) event()        {}
+func (ScrubNow) event()       {}
 func (RepairNow) event()      {}

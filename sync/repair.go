@@ -10,10 +10,12 @@ import (
 // What a bucket knows of its own soundness between events: rule H3.
 type mending struct {
 	scrubAt   time.Time // when all rows are read again
-	scrubbing bool
+	scrubbing bool      // in the background
+	rushing   bool      // soon
+	again     bool      // what is being read soon was asked for once more
+	greet     bool      // when that has ended, all shake hands: somebody waits
 	scrubbed  time.Time // when that was last done to the end
 	donor     string    // who diverges: asked once the rows here were read
-	rush      bool      // the scrub under way was asked for quietly; another has to follow soon
 
 	mendAt  time.Time // when a donor is asked for rows that are bad here
 	pause   time.Duration
@@ -30,10 +32,11 @@ type Repair struct {
 
 const (
 	alarmPause = 10 * time.Minute // between two alarms of a bucket
-	// scrubAgain is for how long the rows of a bucket that was found sound are not
-	// read again because it diverges or a page could not be read.
-	scrubAgain = time.Hour
-	mendPause  = 2 * time.Second // before the first repair of bad rows
+	// scrubAgain is for how long the rows are not read again because a bucket
+	// diverges, suspectAgain because a row could not be read.
+	scrubAgain   = time.Hour
+	suspectAgain = time.Minute
+	mendPause    = 2 * time.Second // before the first repair of bad rows
 )
 
 // diverges reports whether the peer has the same clock, neither side has extras,
@@ -56,7 +59,9 @@ func (e *Engine) mend(b *bucket, donor *peer) bool {
 	e.alarm(b, donor)
 	if b.mending.scrubbed.IsZero() || e.now.Sub(b.mending.scrubbed) > scrubAgain {
 		b.mending.donor = donor.name
-		e.scrub(b, true)
+		if !b.mending.rushing {
+			e.rush(b)
+		}
 		return true
 	}
 	e.startRepair(b, donor)
@@ -74,15 +79,14 @@ func (e *Engine) alarm(b *bucket, donor *peer) {
 	})
 }
 
-// scrub has all rows of the bucket read: soon if something is wrong, else in the
-// background.
-func (e *Engine) scrub(b *bucket, soon bool) {
-	if b.mending.scrubbing {
-		b.mending.rush = b.mending.rush || soon
-		return
+// rush has all rows of the bucket read soon. A scrub under way has passed some of
+// them already.
+func (e *Engine) rush(b *bucket) {
+	m := &b.mending
+	if m.again = m.rushing; !m.rushing {
+		m.rushing = true
+		e.do(Scrub{Bucket: b.name, Soon: true})
 	}
-	b.mending.scrubbing = true
-	e.do(Scrub{Bucket: b.name, Soon: soon})
 }
 
 // tickMend does what is due for the soundness of a bucket.
@@ -97,7 +101,10 @@ func (e *Engine) tickMend(b *bucket) {
 	if e.passed(m.scrubAt) {
 		m.scrubAt = e.now.Add(e.opt.ScrubEvery)
 		e.at(m.scrubAt)
-		e.scrub(b, false)
+		if !m.scrubbing {
+			m.scrubbing = true
+			e.do(Scrub{Bucket: b.name})
+		}
 	}
 	if e.store.BadRows(b.name) == 0 || b.pull != nil && b.pull.repair != nil {
 		m.mendAt = time.Time{}
@@ -129,10 +136,10 @@ func (e *Engine) mendLater(b *bucket) {
 func (e *Engine) scrubEnded(ev Scrubbed) {
 	b := e.bucket(ev.Bucket)
 	m := &b.mending
-	m.scrubbing = false
-	if m.rush {
-		m.rush = false
-		e.scrub(b, true)
+	if !ev.Soon {
+		m.scrubbing = false
+	} else if m.rushing = false; m.again {
+		e.rush(b)
 		return
 	}
 	if ev.Err == nil {
@@ -144,6 +151,10 @@ func (e *Engine) scrubEnded(ev Scrubbed) {
 		m.donor = ""
 		e.want(b, donor, e.jitter(e.opt.GreetJitter))
 	}
+	if m.greet {
+		m.greet = false
+		e.syncNow()
+	}
 }
 
 // suspect has the rows read after one that could not be.
@@ -152,16 +163,25 @@ func (e *Engine) suspect(bucket string) {
 	if b == nil || e.store.BadRows(bucket) > 0 {
 		return // known, and being mended
 	}
-	e.scrub(b, true)
+	m := &b.mending
+	if fresh := !m.scrubbed.IsZero() && e.now.Sub(m.scrubbed) < suspectAgain; !fresh && !m.rushing {
+		e.rush(b)
+	}
+}
+
+// scrubNow is what a person asks for.
+func (e *Engine) scrubNow(bucket string) {
+	if b := e.buckets[bucket]; b != nil {
+		e.rush(b)
+	}
 }
 
 // repairNow is what a person asks for: read all rows, fetch the bad ones, and
 // compare with everyone.
 func (e *Engine) repairNow(bucket string) {
 	if b := e.buckets[bucket]; b != nil {
-		b.mending.cursor = nil
-		e.scrub(b, true)
-		e.syncNow()
+		b.mending.cursor, b.mending.greet = nil, true
+		e.rush(b)
 	}
 }
 

@@ -56,7 +56,7 @@ func (n *Node) actOnStore(a syncer.Action) {
 		n.queueApply(a.Bucket, a)
 	case syncer.Scrub:
 		b, _ := n.store.Bucket(a.Bucket)
-		n.later(n.moment(), func() { n.scrub(b, b.Scrub()) })
+		n.later(n.moment(), func() { n.scrub(a, b.Scrub()) })
 	case syncer.SaveMember:
 		if err := n.store.SaveMember(store.Member(a.Member)); !n.full {
 			n.report(err)
@@ -148,20 +148,20 @@ func (n *Node) applyNext(bucket string) {
 }
 
 // scrub reads the rows of a bucket, step by step.
-func (n *Node) scrub(b *store.Bucket, s *store.Scrub) {
+func (n *Node) scrub(a syncer.Scrub, s *store.Scrub) {
 	more, err := s.Step()
 	if more && err == nil {
-		n.later(n.moment(), func() { n.scrub(b, s) })
+		n.later(n.moment(), func() { n.scrub(a, s) })
 		return
 	}
 	n.w.Stats.Count[Scrubs]++
 	n.w.Stats.Count[BadRows] += len(s.Found)
-	n.w.note("%s has read %d rows of %s: %d bad, %d sums put right", n.name, s.Rows, b.Name(), s.Bad, s.Fixed)
+	n.w.note("%s has read %d rows of %s: %d bad, %d sums put right", n.name, s.Rows, a.Bucket, s.Bad, s.Fixed)
 	if !errors.Is(err, errFull) {
 		n.report(err)
 	}
 	n.fsync()
-	n.tell(syncer.Scrubbed{Bucket: b.Name(), Err: err})
+	n.tell(syncer.Scrubbed{Bucket: a.Bucket, Soon: a.Soon, Err: err})
 }
 
 // reissued notes writes that a merge has made: they leave like any own write.

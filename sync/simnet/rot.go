@@ -2,7 +2,6 @@ package simnet
 
 import (
 	"encoding/binary"
-	"errors"
 	"math/rand/v2"
 
 	"replicator/oplog"
@@ -126,7 +125,7 @@ func (w *World) repair() {
 
 // unlessRot leaves out that a row is not what was written, before all is at rest.
 func (w *World) unlessRot(err error) error {
-	if _, rot := errors.AsType[*store.CorruptError](err); rot && !w.quiet {
+	if store.IsCorrupt(err) && !w.quiet {
 		return nil
 	}
 	return err
