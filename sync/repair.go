@@ -220,9 +220,18 @@ func (e *Engine) endRepair(p *pull) {
 			Text: "rows of bucket " + b.name + " were put right from " + p.donor,
 		})
 	} else {
-		e.quieten(p)
+		e.calm(b, p)
 	}
 	e.at(e.now)
+}
+
+// calm makes the pair wait: what its digests asked for during a repair that
+// changed nothing does not begin the next one.
+func (e *Engine) calm(b *bucket, p *pull) {
+	e.quieten(p)
+	if b.want != nil && b.want.donor == p.donor && len(b.behind)+len(b.held) == 0 {
+		b.want = nil
+	}
 }
 
 // failRepair gives one up. Bad rows are asked for again; a digest that diverges
@@ -231,7 +240,7 @@ func (e *Engine) failRepair(b *bucket) {
 	p := b.pull
 	e.dropPull(b)
 	b.mending.cursor = nil
-	e.quieten(p)
+	e.calm(b, p)
 	e.at(e.now)
 	e.wantUnsettled(b)
 }
