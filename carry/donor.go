@@ -88,8 +88,11 @@ func (st *stream) begin(a syncer.ReadPage) {
 	if a.KeyOrder {
 		rows = st.snap.Rows(a.Above, a.After)
 	}
-	if a.Wanted != nil {
+	switch {
+	case a.Wanted != nil:
 		rows = st.snap.Parts(a.Wanted, a.After)
+	case a.Whole:
+		rows = st.snap.Counted(a.After)
 	}
 	st.next, st.stop = iter.Pull2(rows)
 }
@@ -111,6 +114,9 @@ func (st *stream) page(a syncer.ReadPage) syncer.PageRead {
 			if ev.Last = e.Key; len(ev.Entries) == 0 {
 				return ev
 			}
+			continue
+		}
+		if a.Rest {
 			continue
 		}
 		if len(ev.Entries) > 0 && ev.Size+e.Size() > a.Limit {

@@ -146,14 +146,13 @@ func (s *Snapshot) Parts(wanted *[oplog.HashParts]bool, behind []byte) iter.Seq2
 	return func(yield func(oplog.Entry, error) bool) {
 		looked := 0
 		err := s.walk(behind, func(key, value []byte) bool {
-			if looked++; looked%breathRows == 0 && !yield(oplog.Entry{Key: bytes.Clone(key)}, nil) {
-				return false
+			if wanted[oplog.HashPart(key)] {
+				if r := s.b.decodeAny(key, value); !r.bad && !yield(r.own().Entry, nil) {
+					return false
+				}
 			}
-			if !wanted[oplog.HashPart(key)] {
-				return true
-			}
-			r := s.b.decodeAny(key, value)
-			return r.bad || yield(r.own().Entry, nil)
+			looked++
+			return looked%breathRows != 0 || yield(oplog.Entry{Key: bytes.Clone(key)}, nil)
 		})
 		if err != nil {
 			yield(oplog.Entry{}, err)
@@ -181,4 +180,43 @@ func (s *Snapshot) walk(behind []byte, each func(key, value []byte) bool) error 
 		}
 	}
 	return it.Err()
+}
+
+// ErrUnsound reports a snapshot whose sums are not those of its rows: something
+// was lost on this disk, and what is not in it was not necessarily deleted.
+var ErrUnsound = errors.New("store: the sums are not those of the rows")
+
+// Counted yields the rows behind the key, in order, for a reconcile: the puller
+// takes a row that is not there for one that was deleted. So all rows are counted,
+// those up to the key, too, and if their sums are not those that writes have kept,
+// the sequence ends with ErrUnsound: rule C7. An entry with nothing but a key comes
+// now and then, as in Parts.
+func (s *Snapshot) Counted(behind []byte) iter.Seq2[oplog.Entry, error] {
+	return func(yield func(oplog.Entry, error) bool) {
+		var got tally
+		var failed error
+		stopped, looked := false, 0
+		err := s.walk(nil, func(key, value []byte) bool {
+			r, err := s.b.decode(key, value)
+			if failed = err; err != nil {
+				return false
+			}
+			got.count(r, 1)
+			key = bytes.Clone(key)
+			if bytes.Compare(key, behind) > 0 {
+				stopped = !yield(r.own().Entry, nil)
+			}
+			// Behind the row: up to this key all has been given out.
+			if looked++; !stopped && looked%breathRows == 0 {
+				stopped = !yield(oplog.Entry{Key: key}, nil)
+			}
+			return !stopped
+		})
+		if err = errors.Join(err, failed); err == nil && got.parts != s.Sums {
+			err = ErrUnsound
+		}
+		if err != nil && !stopped {
+			yield(oplog.Entry{}, err)
+		}
+	}
 }

@@ -340,3 +340,68 @@ func TestBadRowIsRestoredByOneWhoLagsBehind(t *testing.T) {
 		t.Errorf("%d bad rows, want that which nobody else has", a.BadRows())
 	}
 }
+
+// TestReconcileIsNotServedFromARottenDisk is C7: what is not there was not
+// necessarily deleted.
+func TestReconcileIsNotServedFromARottenDisk(t *testing.T) {
+	for name, change := range map[string]func([]byte) []byte{"flip": flip, "lost": lose, "sound": nil} {
+		t.Run(name, func(t *testing.T) {
+			kv, a, _ := twins(t)
+			if change != nil {
+				alter(t, kv, "k3", change)
+			}
+			snap, err := a.Snapshot()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = snap.Close() }()
+			for _, behind := range []string{"", "k4", "z"} { // what was skipped counts, too
+				rows, err := 0, error(nil)
+				for _, failed := range snap.Counted([]byte(behind)) {
+					if err = failed; err == nil {
+						rows++
+					}
+				}
+				if store.IsCorrupt(err) != (change != nil) || change == nil && behind == "" && rows != 50 {
+					t.Errorf("behind %q: %d rows, %v", behind, rows, err)
+				}
+			}
+		})
+	}
+}
+
+// TestRemovedRowsAreKept is C7: what a reconcile takes away is kept for a while,
+// over a restart, and does not push out what lost a conflict.
+func TestRemovedRowsAreKept(t *testing.T) {
+	kv := store.NewMap()
+	s := open(t, kv, "n2", 2)
+	b := join(t, s, "b")
+	_, _, a := fresh(t)
+	write(t, a, noon, put("kept", "1"), put("deleted", "2"))
+	pull(t, b, a, true, 100)
+	write(t, a, noon, del("deleted"))
+	if _, err := a.Collect(noon.Add(time.Second), store.CollectOptions{Force: true, Upto: 1 << 63}); err != nil {
+		t.Fatal(err)
+	}
+	reconcile(t, b, a, 10, -1)
+	if value(t, b, "deleted") != "-" {
+		t.Fatal("not removed")
+	}
+	if err := s.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	kv.Crash(0)
+	b, _ = open(t, kv, "n2", 3).Bucket("b")
+	n := 0
+	for l, err := range b.Lost() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n++; !l.Removed || string(l.Entry.Value) != "2" || !l.At.Equal(noon) {
+			t.Errorf("%+v", l)
+		}
+	}
+	if n != 1 {
+		t.Errorf("%d rows kept", n)
+	}
+}

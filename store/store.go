@@ -98,7 +98,7 @@ func Open(kv KV, now time.Time, o Options) (*Store, error) {
 	if err := s.origins.load(kv); err != nil {
 		return nil, err
 	}
-	if err := s.loadBuckets(); err != nil {
+	if err := s.loadBuckets(now); err != nil {
 		return nil, err
 	}
 	return s, nil
@@ -235,7 +235,7 @@ func (s *Store) Join(name string) (*Bucket, error) {
 	return b, nil
 }
 
-func (s *Store) loadBuckets() error {
+func (s *Store) loadBuckets(now time.Time) error {
 	s.nextID = 1
 	lower, upper := []byte{tableBuckets}, []byte{tableBuckets + 1}
 	err := walk(s.kv, lower, upper, func(key, value []byte) error {
@@ -255,19 +255,19 @@ func (s *Store) loadBuckets() error {
 			return err
 		}
 	}
-	return s.finishSweeps()
+	return s.finishSweeps(now)
 }
 
 // finishSweeps carries to their end the reconciles that a crash broke off after
 // all was compared.
-func (s *Store) finishSweeps() error {
+func (s *Store) finishSweeps(now time.Time) error {
 	swept := false
 	for _, name := range slices.Sorted(maps.Keys(s.buckets)) {
 		b := s.buckets[name]
 		if !b.sweeping() {
 			continue
 		}
-		if err := b.sweep(nil, &Applied{}); err != nil { // what it writes anew, the peers pull
+		if err := b.sweep(now, nil, &Applied{}); err != nil { // what it writes anew, the peers pull
 			return err
 		}
 		swept = true

@@ -77,6 +77,8 @@ type (
 		Above    oplog.Clock            // only read by the first page of a session
 		After    []byte                 // likewise
 		Wanted   *[oplog.HashParts]bool // likewise: only rows of these parts, bad ones left out; nil: all
+		Whole    bool                   // likewise: of a reconcile; all rows are counted, and their sums must be those stored
+		Rest     bool                   // the stream is cut: count the rows that are left, and bring none
 		Limit    int
 	}
 

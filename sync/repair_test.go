@@ -233,3 +233,30 @@ func TestRowsAreReadEveryDay(t *testing.T) {
 		t.Errorf("%d scrubs in three days", scrubs)
 	}
 }
+
+// TestCutReconcileCountsTheRest is C7: before the end, cut or not, the donor has
+// read all its rows.
+func TestCutReconcileCountsTheRest(t *testing.T) {
+	b := newBenchWith(t, syncer.Options{CutBytes: 100})
+	b.hear("b", &oplog.Heartbeat{From: instance("b", nonceB)})
+	id := oplog.Session{ID: 8, Puller: nonceB, Donor: nonceA}
+	open, _ := find[syncer.OpenSnapshot](b.hear("b", &oplog.Pull{Session: id, Bucket: "orders", Resume: true, Reconcile: true}))
+	read, _ := find[syncer.ReadPage](b.step(syncer.SnapshotOpened{Session: open.Session}))
+	if !read.Whole || read.Rest {
+		t.Fatalf("%+v", read)
+	}
+	out := b.step(syncer.PageRead{Session: open.Session, Entries: []oplog.Entry{entry(1)}, Size: 200, Last: []byte("k")})
+	if read, ok := find[syncer.ReadPage](out); !ok || !read.Rest {
+		t.Fatalf("the rest is not counted: %+v", out)
+	}
+	b.now = b.now.Add(9 * time.Second)
+	out = b.step(syncer.PageRead{Session: open.Session, Last: []byte("m")})
+	if a, ok := find[syncer.Answer](out); !ok || oplog.KindOf(a.Message) != oplog.KindWait {
+		t.Fatalf("no sign of life: %+v", out)
+	}
+	out = b.step(syncer.PageRead{Session: open.Session, End: true})
+	a, ok := find[syncer.Answer](out)
+	if end, is := a.Message.(*oplog.End); !ok || !is || !end.Cut || string(end.Cursor) != "k" || end.Pages != 1 {
+		t.Errorf("%+v", out)
+	}
+}

@@ -30,6 +30,7 @@ type serve struct {
 	request  *oplog.Pull
 	repair   *oplog.Parts           // set if it is a repair
 	wanted   *[oplog.HashParts]bool // likewise: the parts it brings
+	cut      *oplog.End             // what ends a reconcile early, once all rows were counted
 	spoke    time.Time              // when something was last sent
 	number   uint64                 // of the snapshot
 	above    oplog.Clock
@@ -197,6 +198,7 @@ func (e *Engine) readPage(s *serve) {
 	s.busy = true
 	a := ReadPage{Session: s.number, KeyOrder: s.keyOrder, Limit: e.opt.PageBytes}
 	a.Above, a.After, a.Wanted = s.above, s.request.Cursor, s.wanted
+	a.Whole, a.Rest = s.request.Reconcile, s.cut != nil
 	e.do(a)
 }
 
@@ -225,10 +227,14 @@ func (e *Engine) pageRead(ev PageRead) {
 	}
 	lasted := e.now.Sub(s.started) > e.opt.CutAfter
 	switch {
+	case s.cut != nil && ev.End:
+		e.endServe(s, *s.cut)
 	case ev.End:
 		e.endServe(s, oplog.End{})
+	case s.cut != nil:
+		e.readPage(s)
 	case s.keyOrder && (lasted || s.bytes > e.opt.CutBytes):
-		e.endServe(s, oplog.End{Cut: true, Cursor: ev.Last})
+		e.cutServe(s, oplog.End{Cut: true, Cursor: ev.Last})
 	case lasted:
 		e.refuseServe(s, oplog.ReasonSlow, "too much for log order")
 	case s.unacked < e.opt.Window:
@@ -244,6 +250,17 @@ func (e *Engine) sendPage(s *serve, ev PageRead) {
 	s.unacked += ev.Size
 	s.sizes = append(s.sizes, ev.Size)
 	e.do(Answer{s.reply, &oplog.Page{Session: s.id, Number: s.pages, Entries: ev.Entries}})
+}
+
+// cutServe ends a stream early. What a reconcile did not get is counted first: its
+// puller takes what was not in the stream for deleted, rule C7.
+func (e *Engine) cutServe(s *serve, end oplog.End) {
+	if !s.request.Reconcile {
+		e.endServe(s, end)
+		return
+	}
+	s.cut = &end
+	e.readPage(s)
 }
 
 func (e *Engine) endServe(s *serve, end oplog.End) {
