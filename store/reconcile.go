@@ -473,8 +473,10 @@ func (t *tx) execute(now time.Time, key []byte, v *verdict, a *Applied) error {
 	switch {
 	case err != nil:
 		return err
-	case s.cur == nil || s.cur.bad || s.cur.Stamp != v.stamp:
+	case s.cur == nil || s.cur.Stamp != v.stamp:
 		return nil // overwritten since
+	case s.cur.bad:
+		return nil // a repair sees to it
 	case v.reissue:
 		return t.reissue(s, a)
 	}

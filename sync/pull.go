@@ -139,7 +139,7 @@ func (e *Engine) hearBegin(m *oplog.Begin) {
 	if p == nil {
 		return
 	}
-	if p.began || (p.token != nil || p.reconcile || p.repair != nil) && !m.KeyOrder {
+	if p.began || (p.token != nil || p.reconcile) && !m.KeyOrder {
 		e.abortPull(p, "begin out of place")
 		return
 	}
