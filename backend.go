@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"iter"
 	"strings"
 	"time"
@@ -119,31 +118,6 @@ func (n serviceBackend) Watch(ctx context.Context, bucket string, prefix []byte)
 	}
 }
 
-// Verify implements api.Backend: how the bucket stands here, after an fsync, so
-// that what is compared is what survives a crash.
-func (n serviceBackend) Verify(_ context.Context, bucket string) ([]api.BucketDigest, error) {
-	names := []string{bucket}
-	if bucket == "" {
-		names = n.Buckets()
-	}
-	if err := n.store.Sync(); err != nil {
-		return nil, apiError(err)
-	}
-	var list []api.BucketDigest
-	for _, name := range names {
-		b, ok := n.store.Bucket(name)
-		if !ok {
-			return nil, apiError(fmt.Errorf("%w: %s", ErrNoBucket, name))
-		}
-		d, clock := b.DurableState()
-		list = append(list, api.BucketDigest{
-			Bucket: name, Clock: clockText(clock), Ahead: api.Hex(d.Ahead), Hash: api.Hex(d.Sum),
-			Keys: b.Keys(), Pure: d.Ahead == 0 || b.Pure(n.forgotten),
-		})
-	}
-	return list, nil
-}
-
 // Conflicts implements api.Backend.
 func (n serviceBackend) Conflicts(ctx context.Context, bucket string) iter.Seq2[api.Lost, error] {
 	return func(yield func(api.Lost, error) bool) {
@@ -153,7 +127,7 @@ func (n serviceBackend) Conflicts(ctx context.Context, bucket string) iter.Seq2[
 			return
 		}
 		for l, err := range b.Conflicts(ctx) {
-			if !yield(api.Lost{Entry: l.Entry, At: l.At, Winner: l.Winner, Node: n.Name()}, apiError(err)) {
+			if !yield(api.Lost{Entry: l.Entry, At: l.At, Winner: l.Winner, Node: n.Name(), Removed: l.Removed}, apiError(err)) {
 				return
 			}
 		}

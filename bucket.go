@@ -38,7 +38,7 @@ func (b *Bucket) Get(ctx context.Context, key []byte) (Entry, error) {
 	}
 	e, ok, err := b.loop.bucket.Get(key)
 	if err != nil {
-		return Entry{}, err
+		return Entry{}, b.loop.suspect(err)
 	}
 	if !ok || !e.Live(time.Now()) {
 		return Entry{}, ErrNotFound
@@ -103,7 +103,7 @@ func (b *Bucket) Scan(ctx context.Context, o ScanOptions) iter.Seq2[Entry, error
 				err = ctx.Err()
 			}
 			if err != nil {
-				yield(Entry{}, err)
+				yield(Entry{}, b.loop.suspect(err))
 				return
 			}
 			if !yield(e, nil) {

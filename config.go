@@ -62,6 +62,10 @@ type Config struct {
 	// CollectEvery is how often the node looks for tombstones that everybody
 	// has. Default 1m.
 	CollectEvery time.Duration
+	// ScrubEvery is how often the node reads all its rows in the background and
+	// compares each with its hash. It takes a fiftieth of the time at most.
+	// Default 24h.
+	ScrubEvery time.Duration
 	// Queue is how many writes of a bucket may wait for the disk. A full queue
 	// makes writers wait, and fail with ErrOverloaded when their context ends.
 	// Default 4096.
@@ -89,6 +93,7 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.MaxDrift, 5*time.Minute)
 	setDefault(&c.EvictAfter, 30*24*time.Hour)
 	setDefault(&c.CollectEvery, time.Minute)
+	setDefault(&c.ScrubEvery, 24*time.Hour)
 	setDefault(&c.Queue, 4096)
 	setDefault(&c.Logger, slog.New(slog.DiscardHandler))
 	return c, c.check()

@@ -26,6 +26,7 @@ type loop struct {
 	applies *queue[syncer.Action]
 	hub     *hub
 	meter   conflictMeter
+	scrubs  scrubs
 
 	// order is held while rows change and their changes are queued for watchers,
 	// so that watchers see them in the order in which they took effect.

@@ -184,7 +184,7 @@ func TestFleetBucketIsNobodys(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close() //nolint:errcheck // its connection goes too
-	if d, err := c.Verify(t.Context(), "a", ""); err != nil || len(d.Buckets) != 1 {
+	if d, err := c.Verify(t.Context(), "a", "", api.VerifyOptions{}); err != nil || len(d.Buckets) != 1 {
 		t.Errorf("verify: %+v, %v", d, err)
 	}
 	if _, err := c.Put(t.Context(), "_fleet", []byte("member/a"), []byte("x"), api.PutOptions{}); !errors.Is(err, api.ErrBadBucket) {

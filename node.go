@@ -151,6 +151,7 @@ func (n *Node) start() error {
 	n.self.MaxPayload = uint64(max(n.cfg.Conn.MaxPayload(), 0))
 	n.engine = syncer.New(n.self, carry.View{Store: n.store}, syncer.Options{
 		JoinAll: joinAll, Members: members, Retired: roster, EvictAfter: n.cfg.EvictAfter, CollectEvery: n.cfg.CollectEvery,
+		ScrubEvery: n.cfg.ScrubEvery,
 	})
 	n.group.Go(n.runEngine)
 	n.group.Go(n.runSync)

@@ -61,8 +61,9 @@ func (n *Node) bucketStatus(name string, st syncer.BucketStatus, peers map[strin
 	out.Keys, out.Tombstones, out.Clock = b.Keys(), b.Tombstones(), clockText(b.Clock())
 	out.Reconcile = b.Reconciling()
 	out.Hash, out.Pure = api.Hex(d.Sum), d.Ahead == 0 || b.Pure(n.forgotten)
-	out.Pull = pullStatus(st.Pull)
+	out.Pull, out.Bad = pullStatus(st.Pull), b.BadRows()
 	if l, err := n.held(name); err == nil {
+		out.Scrub = l.scrubs.status()
 		out.Conflicts = l.meter.total.Load()
 	}
 	for _, node := range sortedKeys(peers) {
@@ -71,7 +72,7 @@ func (n *Node) bucketStatus(name string, st syncer.BucketStatus, peers map[strin
 		if !ok {
 			continue
 		}
-		bp := api.BucketPeer{Node: node, InSync: pb.InSync, Live: p.Live, LastSeen: p.Heard.UTC()}
+		bp := api.BucketPeer{Node: node, InSync: pb.InSync, Diverges: pb.Divergent, Live: p.Live, LastSeen: p.Heard.UTC()}
 		if pb.Known {
 			bp.Behind = &pb.Behind
 		}

@@ -389,7 +389,7 @@ func TestMicroShowsNode(t *testing.T) {
 
 func TestVerify(t *testing.T) {
 	_, c, _ := pair(t)
-	d, err := c.Verify(t.Context(), "a", "")
+	d, err := c.Verify(t.Context(), "a", "", api.VerifyOptions{})
 	if err != nil || d.Node != "a" || len(d.Buckets) != 1 || d.Buckets[0].Clock["a/0000000000000007"] != 2 {
 		t.Errorf("%+v, %v", d, err)
 	}

@@ -36,8 +36,8 @@ type Backend interface {
 	// Status tells how the node stands.
 	Status(ctx context.Context) Status
 	// Verify returns the digest of one fsynced state of the bucket, or of each
-	// bucket held where bucket is empty.
-	Verify(ctx context.Context, bucket string) ([]BucketDigest, error)
+	// bucket held where bucket is empty, with what o asks for.
+	Verify(ctx context.Context, bucket string, o VerifyOptions) ([]BucketDigest, error)
 	// Sync pulls the bucket, or all where it is empty, from every live peer and
 	// has them pull from this node, until nothing is missing on either side.
 	// It reports by calling progress, which does not block, from one goroutine.

@@ -182,18 +182,3 @@ func (c *Client) StatusOf(ctx context.Context, node string) (Status, error) {
 	}
 	return st, readReply(verbStatus, m.body, &st)
 }
-
-// Verify asks one node for its digest of a bucket, or of all where it is empty.
-func (c *Client) Verify(ctx context.Context, node, bucket string) (NodeDigests, error) {
-	if bucket == "" {
-		bucket = bus.Fleet
-	} else if err := bus.ValidBucket(bucket); err != nil {
-		return NodeDigests{}, ErrBadBucket.With("%s", err)
-	}
-	var v verifyBody
-	m, err := c.call(ctx, bucket, node, verbVerify, nil)
-	if err != nil {
-		return v.NodeDigests, c.named(node, err)
-	}
-	return v.NodeDigests, readReply(verbVerify, m.body, &v)
-}

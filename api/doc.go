@@ -16,7 +16,8 @@
 //	watch   body: {"prefix"}          a stream of records
 //	sync    body: nothing             a stream of progress, then done
 //	status  body: nothing             reply: a [Status]
-//	verify  body: nothing             reply: {"v":1,"node","joins","buckets":[BucketDigest]}
+//	verify  body: nothing, or {"v":1,"deep","repair","sums","parts"}
+//	                                  reply: {"v":1,"node","joins","buckets":[BucketDigest]}
 //	leave   body: {"now"}             reply: {"v":1,"node","member"}, after which the node ends
 //	forget  body: {"node","force"}    reply: {"v":1,"node","member"}
 //	readmit body: {"node"}            reply: as forget

@@ -173,7 +173,7 @@ func (f *fake) Status(context.Context) api.Status {
 	}}
 }
 
-func (f *fake) Verify(_ context.Context, bucket string) ([]api.BucketDigest, error) {
+func (f *fake) Verify(_ context.Context, bucket string, _ api.VerifyOptions) ([]api.BucketDigest, error) {
 	if bucket == "" {
 		bucket = "default"
 	}

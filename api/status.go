@@ -33,6 +33,8 @@ type BucketStatus struct {
 	Reconcile  bool              `json:"reconciling"`
 	Pull       *PullStatus       `json:"pull"` // nil: none is running
 	Peers      []BucketPeer      `json:"peers"`
+	Bad        int               `json:"bad_rows"` // known not to be what was written
+	Scrub      ScrubStatus       `json:"scrub"`
 }
 
 // A PullStatus tells how far a running pull has come.
@@ -49,7 +51,8 @@ type BucketPeer struct {
 	Node     string    `json:"node"`
 	Live     bool      `json:"live"` // heard lately, and not stopping
 	InSync   bool      `json:"in_sync"`
-	Behind   *uint64   `json:"behind"` // own writes of the peer that are missing here; nil: not known
+	Diverges bool      `json:"divergent,omitempty"` // the same clock as here, and other rows
+	Behind   *uint64   `json:"behind"`              // own writes of the peer that are missing here; nil: not known
 	LastSeen time.Time `json:"last_seen"`
 }
 
@@ -71,6 +74,13 @@ type BucketDigest struct {
 	Hash   string            `json:"hash"`  // hash of the rows, see Hex
 	Keys   uint64            `json:"keys"`
 	Pure   bool              `json:"pure"`
+
+	ClockHash string      `json:"clock_hash"`     // see Hex
+	Bad       int         `json:"bad"`            // rows known not to be what was written
+	Scrub     ScrubStatus `json:"scrub"`          // when all rows were read last
+	Sums      []string    `json:"sums,omitempty"` // see VerifyOptions
+	Rows      []RowDigest `json:"rows,omitempty"` // likewise
+	More      bool        `json:"more,omitempty"` // there are more rows than were told
 }
 
 // Hex writes a hash as people read it, in 16 digits.

@@ -148,20 +148,6 @@ func (s *Service) tellStatus(ctx context.Context, _ *request) (*reply, error) {
 	}{1, s.backend.Status(ctx)})}, nil
 }
 
-func (s *Service) verify(ctx context.Context, r *request) (*reply, error) {
-	bucket, err := scope(r)
-	if err != nil {
-		return nil, err
-	}
-	digests, err := s.backend.Verify(ctx, bucket)
-	if err != nil {
-		return nil, err
-	}
-	return &reply{body: mustJSON(verifyBody{V: 1, NodeDigests: NodeDigests{
-		Node: s.backend.Name(), Joins: s.backend.Status(ctx).Joins, Buckets: digests,
-	}})}, nil
-}
-
 // A page is gathered until it is full; its head is known last and sent first.
 type page struct {
 	body []byte

@@ -51,11 +51,15 @@ func Page(s *store.Store, now time.Time, a syncer.ApplyPage) (store.Applied, syn
 		token = &store.Token{Cursor: a.Token.Cursor, Claim: a.Token.Claim, Ahead: a.Token.Ahead}
 	}
 	var applied store.Applied
-	if a.Rec != nil {
+	switch {
+	case a.Repair != nil:
+		applied, ev.Err = b.Repair(now, a.Entries, store.Mending(*a.Repair))
+	case a.Rec != nil:
 		applied, ev.Err = b.Compare(now, stretch(a.Rec, *token, a.Token.Gate, a.Entries))
-	} else {
+	default:
 		applied, ev.Err = b.ApplyPage(now, a.Entries, token)
 	}
+	ev.Changed = len(applied.Changes)
 	return applied, ev
 }
 

@@ -60,7 +60,7 @@ func (d *Donor) Open(a syncer.OpenSnapshot) syncer.SnapshotOpened {
 	d.streams[a.Session] = &stream{snap: snap}
 	d.mu.Unlock()
 	ev.Clock, ev.Ahead, ev.Rows = snap.Clock, snap.Ahead, snap.Count
-	ev.GCV, ev.GCTS, ev.HLC = snap.GCV, snap.GCTS, snap.HLC
+	ev.GCV, ev.GCTS, ev.HLC, ev.Sums = snap.GCV, snap.GCTS, snap.HLC, &snap.Sums
 	return ev
 }
 
@@ -88,6 +88,12 @@ func (st *stream) begin(a syncer.ReadPage) {
 	if a.KeyOrder {
 		rows = st.snap.Rows(a.Above, a.After)
 	}
+	switch {
+	case a.Wanted != nil:
+		rows = st.snap.Parts(a.Wanted, a.After)
+	case a.Whole:
+		rows = st.snap.Counted(a.After)
+	}
 	st.next, st.stop = iter.Pull2(rows)
 }
 
@@ -97,11 +103,21 @@ func (st *stream) page(a syncer.ReadPage) syncer.PageRead {
 		e, err, ok := st.take()
 		if err != nil {
 			ev.Err = err
+			ev.Corrupt = store.IsCorrupt(err)
 			return ev
 		}
 		if !ok {
 			ev.End = true
 			return ev
+		}
+		if e.Stamp.IsZero() { // a stop for breath
+			if ev.Last = e.Key; len(ev.Entries) == 0 {
+				return ev
+			}
+			continue
+		}
+		if a.Rest {
+			continue
 		}
 		if len(ev.Entries) > 0 && ev.Size+e.Size() > a.Limit {
 			st.spare = &e

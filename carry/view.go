@@ -63,6 +63,22 @@ func (v View) ClockHash(bucket string) oplog.ClockHash {
 	return oplog.ClockHash{}
 }
 
+// Sums returns what a repair of the bucket compares.
+func (v View) Sums(bucket string) syncer.Sums {
+	if b, ok := v.Store.Bucket(bucket); ok {
+		return syncer.Sums(b.Sums())
+	}
+	return syncer.Sums{}
+}
+
+// BadRows returns how many rows of the bucket are known to be bad.
+func (v View) BadRows(bucket string) int {
+	if b, ok := v.Store.Bucket(bucket); ok {
+		return b.BadRows()
+	}
+	return 0
+}
+
 // Token returns the token of the bucket's unfinished pull.
 func (v View) Token(bucket string) (syncer.Token, bool) {
 	b, ok := v.Store.Bucket(bucket)

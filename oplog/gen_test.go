@@ -196,6 +196,16 @@ var genMessages = map[oplog.Kind]*rapid.Generator[oplog.Message]{
 	oplog.KindBusy: rapid.Custom(func(t *rapid.T) oplog.Message {
 		return &oplog.Busy{Session: genSession.Draw(t, "session"), RetryAfter: rapid.Uint64().Draw(t, "retry")}
 	}),
+	oplog.KindParts: rapid.Custom(func(t *rapid.T) oplog.Message {
+		return &oplog.Parts{
+			Session: genSession.Draw(t, "session"), Bucket: genName.Draw(t, "bucket"), Clock: genClock.Draw(t, "clock"),
+			Sums: rapid.SliceOfN(rapid.Uint64(), oplog.HashParts, oplog.HashParts).Draw(t, "sums"),
+			Bad:  genParts.Draw(t, "bad"), Cursor: genBytes.Draw(t, "cursor"),
+		}
+	}),
+	oplog.KindWait: rapid.Custom(func(t *rapid.T) oplog.Message {
+		return &oplog.Wait{Session: genSession.Draw(t, "session")}
+	}),
 	oplog.KindReport: rapid.Custom(func(t *rapid.T) oplog.Message {
 		return &oplog.Report{
 			From: genInstance.Draw(t, "from"), Bucket: genName.Draw(t, "bucket"),

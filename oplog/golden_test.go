@@ -66,10 +66,21 @@ func goldens() map[string]oplog.Message {
 		"page":   &oplog.Page{Session: session, Number: 3, Entries: append(entries[:3:3], oplog.Entry{Key: []byte("r"), Stamp: at(rome, 7)})},
 		"end":    &oplog.End{Session: session, Pages: 3, Entries: 1234, Cut: true, Cursor: []byte{0xff, 'k'}},
 		"report": &oplog.Report{From: from, Bucket: "default", Clock: clock, Floor: hlc + 3},
-		"ack":    &oplog.Ack{Session: session, Bucket: "default", Number: 3},
-		"busy":   &oplog.Busy{Session: session, RetryAfter: 1500},
-		"abort":  &oplog.Abort{Session: session, Bucket: "default", Reason: oplog.ReasonGate, Text: "clock is below the gate"},
+		"parts": &oplog.Parts{
+			Session: session, Bucket: "default", Clock: clock, Sums: sums(), Bad: []uint64{0, 17, 1023}, Cursor: []byte{0xff, 'k'},
+		},
+		"wait":  &oplog.Wait{Session: session},
+		"ack":   &oplog.Ack{Session: session, Bucket: "default", Number: 3},
+		"busy":  &oplog.Busy{Session: session, RetryAfter: 1500},
+		"abort": &oplog.Abort{Session: session, Bucket: "default", Reason: oplog.ReasonGate, Text: "clock is below the gate"},
 	}
+}
+
+// sums are those of a bucket with two rows.
+func sums() []uint64 {
+	list := make([]uint64, oplog.HashParts)
+	list[17], list[1023] = 1<<64-1, 0x0123456789abcdef
+	return list
 }
 
 // golden turns a body into the text of a golden file and back.

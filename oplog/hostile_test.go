@@ -177,7 +177,7 @@ func TestHostileMsgpackIsRefused(t *testing.T) {
 	}
 
 	t.Run("unknown type", func(t *testing.T) {
-		for _, kind := range []any{0, 15, 255, 65535, 65536, 65537, uint64(math.MaxUint64)} {
+		for _, kind := range []any{0, 19, 255, 65535, 65536, 65537, uint64(math.MaxUint64)} {
 			refused(t, pack(t, kind), oplog.ErrKind)
 		}
 	})

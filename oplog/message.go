@@ -21,13 +21,15 @@ const (
 	KindBusy
 	KindAbort
 	KindReport
+	KindParts
+	KindWait
 )
 
 var kindNames = map[Kind]string{
 	KindLive: "live", KindHeartbeat: "heartbeat", KindHello: "hello", KindHelloReply: "hello_reply",
 	KindCompare: "compare", KindDiffer: "differ", KindPull: "pull", KindBegin: "begin", KindPage: "page",
 	KindEnd: "end", KindAck: "ack", KindBusy: "busy", KindAbort: "abort",
-	KindReport: "report",
+	KindReport: "report", KindParts: "parts", KindWait: "wait",
 }
 
 // String returns the kind's name, as JSON bodies carry it.
@@ -87,6 +89,10 @@ func newMessage(k Kind) (Message, error) {
 		return new(Abort), nil
 	case KindReport:
 		return new(Report), nil
+	case KindParts:
+		return new(Parts), nil
+	case KindWait:
+		return new(Wait), nil
 	}
 	return nil, fmt.Errorf("%w: %s", ErrKind, k)
 }

@@ -232,6 +232,7 @@ const (
 	ReasonFailed  Reason = "failed"  // the sender's disk or limits
 	ReasonStale   Reason = "stale"   // the nonces are not those of this instance
 	ReasonSlow    Reason = "slow"    // a stream by log took too long; ask again, by key
+	ReasonMoved   Reason = "moved"   // the donor does not cover what the asker of a repair covers
 )
 
 // An Abort ends a session early, from either side.

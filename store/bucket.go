@@ -17,8 +17,11 @@ type Bucket struct {
 	mu      sync.Mutex // held over read-check and commit; guards all below
 	state   state
 	durable durable
-	dirty   oplog.Clock // clock rows changed since the last capture
-	changed bool        // state changed since the last capture
+	dirty   oplog.Clock     // clock rows changed since the last capture
+	changed bool            // state changed since the last capture
+	scrubs  []*Scrub        // under way
+	bad     map[string]bool // keys whose rows a scrub found bad, and nobody has replaced since
+	gated   uint64          // how often rows were collected since the start
 }
 
 // A state is what a bucket keeps in memory. It changes only after the batch
@@ -35,6 +38,21 @@ type state struct {
 	claimAhead           oplog.Clock // likewise
 	rec                  *Reconcile  // set while the token is one of a reconcile
 	lost                 []lostRef   // own writes that lost, the oldest first; never changed in place
+}
+
+// partsOf lists in which parts of the key space the keys lie, ascending.
+func partsOf(keys map[string]bool) []uint64 {
+	var in [oplog.HashParts]bool
+	for key := range keys {
+		in[oplog.HashPart([]byte(key))] = true
+	}
+	var list []uint64
+	for n, some := range in {
+		if some {
+			list = append(list, uint64(n))
+		}
+	}
+	return list
 }
 
 func newBucket(s *Store, id uint32, name string) *Bucket {
@@ -144,14 +162,39 @@ func (b *Bucket) row(r Reader, key []byte) (*row, error) {
 	return b.decode(key, value)
 }
 
-// decode makes a row of a pair of the data table. The row keeps both slices.
+// decode makes a row of a pair of the data table, which keeps both slices. A row
+// whose contents are not those of its hash is a *CorruptError: nobody is shown
+// what nobody wrote.
 func (b *Bucket) decode(key, value []byte) (*row, error) {
 	r, err := decodeRow(value, b.s.origins.origin)
+	if err == nil {
+		if r.Key = key; r.hash == r.Hash() {
+			return r, nil
+		}
+		err = errRowHash
+	}
+	return nil, &CorruptError{Bucket: b.name, Key: append([]byte(nil), key...), Reason: err.Error()}
+}
+
+// decodeAny is decode for those who replace or count rows: one that is not what
+// was written comes marked as bad, with as much as could be read of it.
+func (b *Bucket) decodeAny(key, value []byte) *row {
+	r, err := decodeRow(value, b.s.origins.origin)
 	if err != nil {
-		return nil, &CorruptError{Bucket: b.name, Key: append([]byte(nil), key...), Reason: err.Error()}
+		r = &row{bad: true}
 	}
 	r.Key = key
-	return r, nil
+	r.bad = r.bad || r.hash != r.Hash()
+	return r
+}
+
+// anyRow reads the row of key with decodeAny.
+func (b *Bucket) anyRow(r Reader, key []byte) (*row, error) {
+	value, ok, err := r.Get(dataKey(b.id, key))
+	if err != nil || !ok {
+		return nil, err
+	}
+	return b.decodeAny(key, value), nil
 }
 
 // Get returns the row of key whatever it is, a tombstone or one that expired

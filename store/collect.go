@@ -135,7 +135,7 @@ func (c *collection) walk(lower, upper []byte, count *int) (stopped bool, err er
 		if err != nil {
 			return false, err
 		}
-		if s.cur != nil && c.stable(s.cur) {
+		if s.cur != nil && !s.cur.bad && c.stable(s.cur) {
 			c.t.raiseGate(oplog.Clock{s.cur.Stamp.Origin: s.cur.Stamp.Seq}, s.cur.Stamp.HLC)
 			s.collected = true
 			c.t.drop(s)

@@ -17,6 +17,10 @@ const (
 	maxLost      = 1000
 	maxLostBytes = 64 << 20
 	maxLostAge   = 7 * 24 * time.Hour
+
+	// Rows that a reconcile removed are counted by themselves.
+	maxRemoved      = 10_000
+	maxRemovedBytes = 256 << 20
 )
 
 // A Conflict is two writes of one key whose writers had not seen each other's.
@@ -31,6 +35,11 @@ type Lost struct {
 	At     time.Time // when this node learned of the winner
 	Entry  oplog.Entry
 	Winner oplog.Stamp
+
+	// Removed tells that it lost no conflict: a reconcile took the row away, for the
+	// donor covered it and had it no more. Whoever wrote it. Winner is what the donor
+	// had instead, else the row's own stamp.
+	Removed bool
 }
 
 // conflict notes that winner beat loser, if that was a conflict. A writer's row
@@ -67,8 +76,9 @@ func (t *tx) keeps(dot oplog.Dot) bool {
 
 // A lostRef is the key of a kept write in the table, and its size.
 type lostRef struct {
-	key  string
-	size int
+	key     string
+	size    int
+	removed bool
 }
 
 func (r lostRef) at() time.Time {
@@ -91,7 +101,10 @@ func (b *Bucket) lostKey(at time.Time, n originNo, seq oplog.Seq) []byte {
 	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint32(k, n), seq)
 }
 
-const lostV1 = 1
+const (
+	lostV1 = 1
+	lostV2 = 2 // of a row that was removed; else the same
+)
 
 // writeLost adds own writes that lost and takes the oldest away. It returns the
 // references as they are once the batch is committed.
@@ -101,36 +114,61 @@ func (t *tx) writeLost(batch Batch) []lostRef {
 		return refs
 	}
 	refs = append([]lostRef(nil), refs...)
-	size := 0
-	for _, r := range refs {
-		size += r.size
-	}
 	for i := range t.lost {
 		l := &t.lost[i]
 		key := t.b.lostKey(l.At, t.number(l.Entry.Stamp.Origin), l.Entry.Stamp.Seq)
-		value := appendStamp([]byte{lostV1}, &l.Winner, t.number)
+		version := byte(lostV1)
+		if l.Removed {
+			version = lostV2
+		}
+		value := appendStamp([]byte{version}, &l.Winner, t.number)
 		value = append(binary.AppendUvarint(value, uint64(len(l.Entry.Key))), l.Entry.Key...)
 		value = appendRow(value, newRow(l.Entry), t.number)
 		batch.Set(key, value)
-		refs = append(refs, lostRef{string(key), len(value)})
-		size += len(value)
+		refs = append(refs, lostRef{string(key), len(value), l.Removed})
 	}
 	now := t.lost[len(t.lost)-1].At
-	for len(refs) > 1 && (len(refs) > maxLost || size > maxLostBytes || now.Sub(refs[0].at()) > maxLostAge) {
-		batch.Delete([]byte(refs[0].key))
-		size -= refs[0].size
-		refs = refs[1:]
+	return trimLost(batch, refs, now)
+}
+
+// trimLost takes away what is too old, and the oldest of each kind of which there
+// is too much. The last of a kind stays.
+func trimLost(batch Batch, refs []lostRef, now time.Time) []lostRef {
+	var count, size [2]int
+	kind := func(r lostRef) int {
+		if r.removed {
+			return 1
+		}
+		return 0
 	}
-	return refs
+	for _, r := range refs {
+		count[kind(r)]++
+		size[kind(r)] += r.size
+	}
+	counts, sizes := [2]int{maxLost, maxRemoved}, [2]int{maxLostBytes, maxRemovedBytes}
+	kept := refs[:0]
+	for _, r := range refs {
+		k := kind(r)
+		tooMuch := count[k] > counts[k] || size[k] > sizes[k] || now.Sub(r.at()) > maxLostAge
+		if tooMuch && count[k] > 1 {
+			batch.Delete([]byte(r.key))
+			count[k]--
+			size[k] -= r.size
+			continue
+		}
+		kept = append(kept, r)
+	}
+	return kept
 }
 
 func (b *Bucket) loadLost() error {
 	lower, upper := bucketRange(tableLost, b.id)
 	return b.named(walk(b.s.kv, lower, upper, func(key, value []byte) error {
-		if _, err := b.decodeLost(key, value); err != nil {
+		l, err := b.decodeLost(key, value)
+		if err != nil {
 			return err
 		}
-		b.state.lost = append(b.state.lost, lostRef{string(key), len(value)})
+		b.state.lost = append(b.state.lost, lostRef{string(key), len(value), l.Removed})
 		return nil
 	}))
 }
@@ -141,9 +179,11 @@ func (b *Bucket) decodeLost(key, value []byte) (Lost, error) {
 	}
 	l := Lost{At: lostRef{key: string(key)}.at()}
 	d := rowDecoder{b: value, origin: b.s.origins.origin}
-	if d.byte() != lostV1 {
+	version := d.byte()
+	if version != lostV1 && version != lostV2 {
 		d.fail(errRowVersion)
 	}
+	l.Removed = version == lostV2
 	d.stamp(&l.Winner)
 	n := d.uvarint(1, oplog.MaxKey)
 	if d.err == nil && uint64(len(d.b)) < n {
@@ -162,7 +202,8 @@ func (b *Bucket) decodeLost(key, value []byte) (Lost, error) {
 }
 
 // Lost yields the own writes that lost a conflict, as far as they are kept: at
-// most 1,000 of a bucket, 64 MiB of them, for seven days. The oldest come first.
+// most 1,000 of a bucket, 64 MiB of them, for seven days. So are rows that a
+// reconcile removed, up to 10,000 and 256 MiB. The oldest come first.
 // What is yielded belongs to the caller.
 func (b *Bucket) Lost() iter.Seq2[Lost, error] {
 	return func(yield func(Lost, error) bool) {

@@ -91,6 +91,12 @@ func (e *CorruptError) Error() string {
 	return fmt.Sprintf("store: corrupt at bucket %q key %q: %s", e.Bucket, clip(e.Key), e.Reason)
 }
 
+// IsCorrupt reports whether err says that what is stored is not what was written.
+func IsCorrupt(err error) bool {
+	c := new(CorruptError)
+	return errors.As(err, &c) || errors.Is(err, ErrUnsound)
+}
+
 // A LockedError reports a folder that another process, or another store of
 // this one, holds open.
 type LockedError struct {

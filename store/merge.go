@@ -75,7 +75,7 @@ func (t *tx) merge(now time.Time, e *oplog.Entry, a *Applied) (news bool, err er
 	if forked, err := t.forked(s, e, a); forked || err != nil {
 		return true, err
 	}
-	if s.cur != nil {
+	if s.cur != nil && !s.cur.bad { // a bad row is beaten by whatever was written
 		if !s.cur.Stamp.Less(e.Stamp) {
 			t.conflict(now, &s.cur.Entry, e, a)
 			return true, nil
@@ -126,6 +126,9 @@ func (t *tx) reissue(s *slot, a *Applied) error {
 // another key is left out: the log can hold a dot only once.
 func (t *tx) forked(s *slot, e *oplog.Entry, a *Applied) (leaveOut bool, err error) {
 	dot := e.Dot()
+	if s.cur != nil && s.cur.bad {
+		return false, nil
+	}
 	if s.cur != nil && s.cur.Dot() == dot {
 		if s.cur.Stamp != e.Stamp || s.cur.hash != e.Hash() {
 			a.Forks = append(a.Forks, Fork{Held: s.cur.Entry, Received: *e})
@@ -155,8 +158,8 @@ func (t *tx) logged(e *oplog.Entry, a *Applied) (other bool, err error) {
 	if err != nil || !ok || string(key) == string(e.Key) {
 		return false, err
 	}
-	held, err := t.b.row(t.b.s.kv, key)
-	if err != nil || held == nil || held.Dot() != e.Dot() {
+	held, err := t.b.anyRow(t.b.s.kv, key)
+	if err != nil || held == nil || held.bad || held.Dot() != e.Dot() {
 		return false, err
 	}
 	a.Forks = append(a.Forks, Fork{Held: held.Entry, Received: *e})
@@ -169,6 +172,9 @@ func (t *tx) lookForFork(e *oplog.Entry, a *Applied) error {
 	s, err := t.slot(e.Key)
 	if err != nil {
 		return err
+	}
+	if s.cur != nil && s.cur.bad {
+		return nil
 	}
 	if s.cur != nil && s.cur.Dot() == e.Dot() {
 		if s.cur.Stamp != e.Stamp || s.cur.hash != e.Hash() {

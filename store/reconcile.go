@@ -270,7 +270,7 @@ func (b *Bucket) staged(each func(key []byte, v *verdict) (int, error)) (more bo
 // was broken off ends that instead, and fits no more: starting over would forget
 // verdicts whose rows are half gone.
 func (b *Bucket) compare(now time.Time, s *Stretch, a *Applied) error {
-	if swept, err := b.finishSweep(a); err != nil {
+	if swept, err := b.finishSweep(now, a); err != nil {
 		return err
 	} else if swept {
 		return ErrOutOfOrder
@@ -409,7 +409,7 @@ func (t *tx) judge(now time.Time, key []byte, p *oplog.Entry, st *Stretch, a *Ap
 		return err
 	}
 	e := s.cur
-	if e == nil || p != nil && !p.Stamp.Less(e.Stamp) {
+	if e == nil || e.bad || p != nil && !p.Stamp.Less(e.Stamp) { // a bad one says nothing
 		return nil
 	}
 	absent := p == nil || p.Tombstone && p.Stamp.HLC <= st.GCTS
@@ -440,7 +440,7 @@ func (b *Bucket) EndReconcile(now time.Time, s Stretch, ahead oplog.Clock) (Appl
 		err = b.compare(now, &s, &a)
 	}
 	if err == nil {
-		err = b.sweep(ahead, &a)
+		err = b.sweep(now, ahead, &a)
 	}
 	return a, err
 }
@@ -448,18 +448,18 @@ func (b *Bucket) EndReconcile(now time.Time, s Stretch, ahead oplog.Clock) (Appl
 // sweep carries out the verdicts, batch by batch; the last one ends the
 // reconcile. In between nobody is shown a snapshot or told a digest: they would
 // be of a half.
-func (b *Bucket) sweep(ahead oplog.Clock, a *Applied) error {
-	return b.eachBatch(func() (bool, error) { return b.sweepSome(ahead, a) })
+func (b *Bucket) sweep(now time.Time, ahead oplog.Clock, a *Applied) error {
+	return b.eachBatch(func() (bool, error) { return b.sweepSome(now, ahead, a) })
 }
 
-func (b *Bucket) sweepSome(ahead oplog.Clock, a *Applied) (more bool, err error) {
+func (b *Bucket) sweepSome(now time.Time, ahead oplog.Clock, a *Applied) (more bool, err error) {
 	if b.state.rec == nil {
 		return false, ErrOutOfOrder
 	}
 	t := newTx(b)
 	more, err = b.staged(func(key []byte, v *verdict) (int, error) {
 		t.stage[string(key)] = nil
-		return t.execute(key, v, a)
+		return t.execute(now, key, v, a)
 	})
 	if err != nil {
 		return false, err
@@ -484,12 +484,12 @@ func (b *Bucket) sweepSome(ahead oplog.Clock, a *Applied) (more bool, err error)
 }
 
 // finishSweep carries a sweep that was broken off to its end, if there is one.
-func (b *Bucket) finishSweep(a *Applied) (swept bool, err error) {
+func (b *Bucket) finishSweep(now time.Time, a *Applied) (swept bool, err error) {
 	b.mu.Lock()
 	swept = b.sweeping()
 	b.mu.Unlock()
 	if swept {
-		err = b.sweep(nil, a)
+		err = b.sweep(now, nil, a)
 	}
 	return swept, err
 }
@@ -497,23 +497,34 @@ func (b *Bucket) finishSweep(a *Applied) (swept bool, err error) {
 // sweeping reports whether rows are between two states: b.mu must be held.
 func (b *Bucket) sweeping() bool { return b.state.rec != nil && b.state.rec.sweeping }
 
-// execute carries out one verdict. It returns the size of the row that was there.
-func (t *tx) execute(key []byte, v *verdict, a *Applied) (size int, err error) {
+// execute carries out one verdict. What it takes away is kept for a while: that a
+// donor has it no more is no proof that somebody deleted it. It returns the size
+// of the row that was there.
+func (t *tx) execute(now time.Time, key []byte, v *verdict, a *Applied) (size int, err error) {
 	s, err := t.slot(key)
 	switch {
 	case err != nil || s.cur == nil:
 		return 0, err
 	case s.cur.Stamp != v.stamp:
 		return len(s.cur.Value), nil // overwritten since
+	case s.cur.bad:
+		return len(s.cur.Value), nil // a repair sees to it
 	}
 	size = len(s.cur.Value)
-	switch {
-	case v.reissue:
-		err = t.reissue(s, a)
-	case v.instead != nil:
+	if v.reissue {
+		return size, t.reissue(s, a)
+	}
+	if !s.cur.Tombstone {
+		l := Lost{At: now, Entry: s.cur.Entry, Winner: s.cur.Stamp, Removed: true}
+		if v.instead != nil {
+			l.Winner = v.instead.Stamp
+		}
+		t.lost = append(t.lost, l)
+	}
+	if v.instead != nil {
 		t.put(s, v.instead)
-	default:
+	} else {
 		t.drop(s)
 	}
-	return size, err
+	return size, nil
 }

@@ -11,6 +11,7 @@ import (
 type row struct {
 	oplog.Entry
 	hash uint64
+	bad  bool // what lies on the disk is not what was written: see decodeAny
 }
 
 func newRow(e oplog.Entry) *row { return &row{Entry: e, hash: e.Hash()} }
@@ -18,6 +19,9 @@ func newRow(e oplog.Entry) *row { return &row{Entry: e, hash: e.Hash()} }
 // counts reports whether the row is part of the bucket's hash: tombstones and
 // rows with an expiry go at different times at different nodes.
 func (r *row) counts() bool { return !r.Tombstone && r.Expiry == 0 }
+
+// torn reports whether nothing of the row could be read but its key.
+func (r *row) torn() bool { return r.bad && r.Stamp.IsZero() }
 
 const rowV1 = 1
 
@@ -35,6 +39,7 @@ var (
 	errRowFlags   = errors.New("row with unknown flags")
 	errRowOrigin  = errors.New("row of an unknown origin")
 	errRowField   = errors.New("row with an impossible field")
+	errRowHash    = errors.New("the contents are not those of the row's hash")
 )
 
 // appendRow encodes r without its key. number gives the numbers of origins.

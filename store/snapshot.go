@@ -15,12 +15,13 @@ import (
 type Snapshot struct {
 	Clock  oplog.Clock
 	Ahead  oplog.Clock
-	GCV    oplog.Clock  // by origin, the highest seq collected
-	GCTS   oplog.HLC    // the highest timestamp collected
-	HLC    oplog.HLC    // the highest timestamp issued or merged
-	Origin oplog.Origin // the own one; zero before the first write of this start
-	Own    oplog.Seq    // of Origin
-	Count  uint64       // rows, tombstones included
+	GCV    oplog.Clock             // by origin, the highest seq collected
+	GCTS   oplog.HLC               // the highest timestamp collected
+	HLC    oplog.HLC               // the highest timestamp issued or merged
+	Origin oplog.Origin            // the own one; zero before the first write of this start
+	Own    oplog.Seq               // of Origin
+	Count  uint64                  // rows, tombstones included
+	Sums   [oplog.HashParts]uint64 // of the row hashes, by part of the key space
 
 	b  *Bucket
 	kv KVSnapshot
@@ -50,6 +51,7 @@ func (b *Bucket) Snapshot() (*Snapshot, error) {
 		Origin: own,
 		Own:    b.state.clock[own],
 		Count:  b.state.rows,
+		Sums:   b.state.parts,
 		b:      b,
 		kv:     b.s.kv.Snapshot(),
 	}, nil

@@ -102,7 +102,7 @@ func Open(kv KV, now time.Time, o Options) (*Store, error) {
 	if err := s.origins.load(kv); err != nil {
 		return nil, err
 	}
-	if err := s.loadBuckets(); err != nil {
+	if err := s.loadBuckets(now); err != nil {
 		return nil, err
 	}
 	return s, nil
@@ -244,7 +244,7 @@ func (s *Store) Join(name string) (*Bucket, error) {
 	return b, nil
 }
 
-func (s *Store) loadBuckets() error {
+func (s *Store) loadBuckets(now time.Time) error {
 	s.nextID = 1
 	lower, upper := []byte{tableBuckets}, []byte{tableBuckets + 1}
 	err := walk(s.kv, lower, upper, func(key, value []byte) error {
@@ -264,15 +264,15 @@ func (s *Store) loadBuckets() error {
 			return err
 		}
 	}
-	return s.finishSweeps()
+	return s.finishSweeps(now)
 }
 
 // finishSweeps carries to their end the reconciles that a crash broke off after
 // all was compared.
-func (s *Store) finishSweeps() error {
+func (s *Store) finishSweeps(now time.Time) error {
 	some := false
 	for _, name := range slices.Sorted(maps.Keys(s.buckets)) {
-		swept, err := s.buckets[name].finishSweep(&Applied{}) // what it writes anew, the peers pull
+		swept, err := s.buckets[name].finishSweep(now, &Applied{}) // what it writes anew, the peers pull
 		if err != nil {
 			return err
 		}

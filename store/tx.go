@@ -62,7 +62,7 @@ func (t *tx) slot(key []byte) (*slot, error) {
 	if s := t.slots[string(key)]; s != nil {
 		return s, nil
 	}
-	base, err := t.b.row(t.b.s.kv, key)
+	base, err := t.b.anyRow(t.b.s.kv, key)
 	if err != nil {
 		return nil, err
 	}
@@ -189,7 +189,9 @@ func (t *tx) commit() ([]Change, error) {
 	}
 	next, parts, slots := t.next()
 	batch := t.b.s.kv.NewBatch()
-	t.writeRows(batch, slots)
+	if err := t.writeRows(batch, slots); err != nil {
+		return nil, err
+	}
 	t.writeClocks(batch)
 	t.writeGate(batch)
 	for n, sum := range parts {
@@ -203,7 +205,7 @@ func (t *tx) commit() ([]Change, error) {
 	if err := t.b.s.commit(batch); err != nil {
 		return nil, err
 	}
-	t.remember(next, parts)
+	t.remember(next, parts, slots)
 	return changes(slots), nil
 }
 
@@ -237,9 +239,15 @@ func (t *tx) next() (next state, parts map[int]uint64, slots []*slot) {
 	return next, parts, slots
 }
 
-func (t *tx) writeRows(batch Batch, slots []*slot) {
+func (t *tx) writeRows(batch Batch, slots []*slot) error {
 	for _, s := range slots { // first all that goes: a dot may come back under another key
 		if s.base == nil {
+			continue
+		}
+		if s.base.bad {
+			if err := t.dropBad(batch, s.base); err != nil {
+				return err
+			}
 			continue
 		}
 		batch.Delete(logKey(t.b.id, t.number(s.base.Stamp.Origin), s.base.Stamp.Seq))
@@ -247,6 +255,31 @@ func (t *tx) writeRows(batch Batch, slots []*slot) {
 			batch.Delete(key)
 		}
 	}
+	t.setRows(batch, slots)
+	return nil
+}
+
+// dropBad takes what belonged to a bad row out of log and indexes, as far as it
+// can be told: what it says of itself may be the log row of another.
+func (t *tx) dropBad(batch Batch, r *row) error {
+	if r.torn() {
+		return nil
+	}
+	log := logKey(t.b.id, t.number(r.Stamp.Origin), r.Stamp.Seq)
+	key, ok, err := t.b.s.kv.Get(log)
+	if err != nil {
+		return err
+	}
+	if ok && string(key) == string(r.Key) {
+		batch.Delete(log)
+	}
+	if key, ok := indexKey(t.b.id, &r.Entry); ok {
+		batch.Delete(key)
+	}
+	return nil
+}
+
+func (t *tx) setRows(batch Batch, slots []*slot) {
 	var buf []byte
 	for _, s := range slots {
 		r := s.cur
@@ -299,8 +332,21 @@ func (t *tx) writeNames(batch Batch) {
 }
 
 // remember brings the bucket's memory to what was committed.
-func (t *tx) remember(next state, parts map[int]uint64) {
+func (t *tx) remember(next state, parts map[int]uint64, slots []*slot) {
 	b := t.b
+	for _, s := range slots {
+		b.noteScrubs(s)
+		if len(b.bad) > 0 {
+			for _, r := range []*row{s.base, s.cur} {
+				if r != nil {
+					delete(b.bad, string(r.Key))
+				}
+			}
+		}
+	}
+	if len(t.gcv) > 0 || t.gcts != b.state.gcts {
+		b.gated++
+	}
 	st := &b.state
 	st.hlc, st.gcts, st.keys, st.rows, st.sum = next.hlc, next.gcts, next.keys, next.rows, next.sum
 	st.lost = next.lost

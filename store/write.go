@@ -113,7 +113,7 @@ func (t *tx) wanted(op *Op) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if s.cur == nil {
+	if s.cur == nil || s.cur.bad {
 		return op.OnlyIf(nil), nil
 	}
 	return op.OnlyIf(&s.cur.Entry), nil
@@ -148,7 +148,7 @@ func (t *tx) writeOp(now time.Time, op *Op, skipped *bool, w *Written) error {
 func (t *tx) issue(now time.Time, s *slot, e oplog.Entry) (*row, error) {
 	wall := oplog.HLCAt(now)
 	hlc := max(wall, t.hlc+1)
-	if s.cur != nil {
+	if s.cur != nil && !s.cur.bad {
 		hlc = max(hlc, s.cur.Stamp.HLC+1)
 	}
 	if t.rec != nil || absentLike(s, t.guard()) {
@@ -173,7 +173,7 @@ func (t *tx) issueAt(hlc oplog.HLC, s *slot, e oplog.Entry) (*row, error) {
 			return nil, err
 		}
 	}
-	if s.cur != nil {
+	if s.cur != nil && !s.cur.bad {
 		e.Prev = s.cur.Stamp
 	}
 	if hlc > maxHLC {

@@ -46,6 +46,7 @@ type (
 		Entries []oplog.Entry
 		Token   *Token
 		Rec     *Reconcile // set if the page belongs to a reconcile
+		Repair  *Repair    // set if the page belongs to a repair: covered rows count, too
 	}
 
 	// EndPull joins the claim into the clock, the donor's extras into ours, and
@@ -68,12 +69,16 @@ type (
 	}
 
 	// ReadPage reads the next entries of a snapshot with seq above the clock,
-	// about Limit bytes of them but at least one. PageRead follows.
+	// about Limit bytes of them but at least one. If it has to look at very many
+	// rows it may come back without any before the end. PageRead follows.
 	ReadPage struct {
 		Session  uint64
 		KeyOrder bool
-		Above    oplog.Clock // only read by the first page of a session
-		After    []byte      // likewise
+		Above    oplog.Clock            // only read by the first page of a session
+		After    []byte                 // likewise
+		Wanted   *[oplog.HashParts]bool // likewise: only rows of these parts, bad ones left out; nil: all
+		Whole    bool                   // likewise: of a reconcile; all rows are counted, and their sums must be those stored
+		Rest     bool                   // the stream is cut: count the rows that are left, and bring none
 		Limit    int
 	}
 
@@ -91,6 +96,14 @@ type (
 		Bucket string
 		Stable oplog.Clock
 		Upto   oplog.HLC
+	}
+
+	// Scrub reads all rows of the bucket, compares each with its hash and makes the
+	// sums those of the rows: fast if Soon, else in the background. Scrubbed
+	// follows.
+	Scrub struct {
+		Bucket string
+		Soon   bool
 	}
 
 	// SaveMember keeps what is known of a member over a restart.
@@ -154,6 +167,8 @@ const (
 	EventCaughtUp   EventKind = "caught_up"   // the bucket follows live again
 	EventReconcile  EventKind = "reconcile"   // all rows are compared with a donor that collected deletes we never saw
 	EventReconciled EventKind = "reconciled"  // that has ended
+	EventDivergence EventKind = "divergence"  // equal clocks, unequal rows
+	EventRepaired   EventKind = "repaired"    // rows were put right from a peer
 	EventOverdue    EventKind = "overdue"     // a member is silent
 	EventEvicted    EventKind = "evicted"     // for so long that tombstones are collected without it
 	EventReturned   EventKind = "returned"    // one that was overdue or evicted is heard again
@@ -174,6 +189,7 @@ func (ReadPage) action()      {}
 func (CloseSnapshot) action() {}
 func (ShrinkFrames) action()  {}
 func (Collect) action()       {}
+func (Scrub) action()         {}
 func (SaveMember) action()    {}
 func (JoinBucket) action()    {}
 func (Fence) action()         {}

@@ -32,6 +32,8 @@ type bucket struct {
 	gatedBy     string // the donor that wants a reconcile
 	reconciling bool   // one is under way: what comes live has to wait
 	startOver   bool   // the next one begins at the first key, whatever the token says
+
+	mending mending
 }
 
 // A want is a pull that has been decided on but not begun.

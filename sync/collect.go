@@ -57,7 +57,7 @@ func (e *Engine) tickCollect(b *bucket) {
 		return
 	}
 	e.sendReports(b)
-	if b.reconciling || e.doubleSince(doublePause) || e.helpsReconcile(b) {
+	if b.reconciling || b.pull != nil && b.pull.repair != nil || e.doubleSince(doublePause) || e.helpsReconcile(b) {
 		return
 	}
 	if stable, upto, ok := e.stability(b); ok {

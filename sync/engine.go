@@ -126,6 +126,14 @@ func (e *Engine) handle(ev Event) {
 		e.snapshotOpened(ev)
 	case PageRead:
 		e.pageRead(ev)
+	case Scrubbed:
+		e.scrubEnded(ev)
+	case Suspect:
+		e.suspect(ev.Bucket)
+	case ScrubNow:
+		e.scrubNow(ev.Bucket)
+	case RepairNow:
+		e.repairNow(ev.Bucket)
 	}
 }
 
@@ -163,6 +171,7 @@ func (e *Engine) tick() {
 	for _, name := range sorted(e.buckets) {
 		e.tickBucket(e.buckets[name])
 		e.tickCollect(e.buckets[name])
+		e.tickMend(e.buckets[name])
 	}
 	for _, s := range e.sortedServes() {
 		if e.passed(s.deadline) {
@@ -250,6 +259,10 @@ func (e *Engine) heard(h Heard) {
 		if m.Bucket == h.Bucket {
 			e.hearPull(h.From, m, h.Reply)
 		}
+	case *oplog.Parts:
+		if m.Bucket == h.Bucket {
+			e.hearParts(h.From, m, h.Reply)
+		}
 	case *oplog.Ack:
 		e.hearAck(m)
 	case *oplog.Abort:
@@ -276,6 +289,8 @@ func (e *Engine) hearAnswer(m oplog.Message) {
 		e.hearEnd(m)
 	case *oplog.Busy:
 		e.hearBusy(m)
+	case *oplog.Wait:
+		e.hearWait(m)
 	}
 }
 

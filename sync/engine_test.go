@@ -17,10 +17,13 @@ type memory struct {
 	token *syncer.Token
 
 	collectable bool
+
+	sum uint64 // of the digest
+	bad int    // rows
 }
 
 func (m *memory) Durable(bucket string) oplog.Digest {
-	return oplog.Digest{Bucket: bucket, Clock: oplog.HashClock(m.clock).Sum}
+	return oplog.Digest{Bucket: bucket, Clock: oplog.HashClock(m.clock).Sum, Sum: m.sum}
 }
 func (m *memory) Covered(_ string, o oplog.Origin) oplog.Seq { return m.clock[o] }
 func (m *memory) Clock(string) oplog.Clock                   { return m.clock.Clone() }
@@ -36,6 +39,15 @@ func (m *memory) DurableState(bucket string) (oplog.Digest, oplog.Clock) {
 	return m.Durable(bucket), m.clock.Clone()
 }
 func (m *memory) Collectable(string) bool { return m.collectable }
+func (m *memory) BadRows(string) int      { return m.bad }
+func (m *memory) Sums(string) syncer.Sums {
+	s := syncer.Sums{Clock: m.clock.Clone(), Gated: 5}
+	s.Parts[3] = m.sum
+	if m.bad > 0 {
+		s.Bad = []uint64{9}
+	}
+	return s
+}
 
 // bench is an engine named a that holds the bucket orders, with time in hand.
 type bench struct {

@@ -70,6 +70,7 @@ type (
 		Bucket  string
 		Session uint64
 		Number  uint64
+		Changed int // rows that are others now
 		Err     error
 	}
 
@@ -90,6 +91,7 @@ type (
 		GCTS    oplog.HLC   // the guard
 		HLC     oplog.HLC
 		Rows    uint64
+		Sums    *[oplog.HashParts]uint64 // of the row hashes
 		Err     error
 	}
 
@@ -102,7 +104,26 @@ type (
 		Last    []byte
 		End     bool
 		Err     error
+		Corrupt bool // Err says that a row is not what was written
 	}
+
+	// Scrubbed ends a Scrub action.
+	Scrubbed struct {
+		Bucket string
+		Soon   bool // as that of the action
+		Err    error
+	}
+
+	// Suspect tells that a row of the bucket could not be read: it is not what was
+	// written.
+	Suspect struct{ Bucket string }
+
+	// ScrubNow asks for all rows of the bucket to be read.
+	ScrubNow struct{ Bucket string }
+
+	// RepairNow asks for all rows of the bucket to be read and for what is bad or
+	// diverges to be fetched from the peers.
+	RepairNow struct{ Bucket string }
 )
 
 func (Connected) event()      {}
@@ -122,3 +143,7 @@ func (PageApplied) event()    {}
 func (PullEnded) event()      {}
 func (SnapshotOpened) event() {}
 func (PageRead) event()       {}
+func (Scrubbed) event()       {}
+func (Suspect) event()        {}
+func (ScrubNow) event()       {}
+func (RepairNow) event()      {}

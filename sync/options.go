@@ -35,6 +35,9 @@ type Options struct {
 	EvictAfter time.Duration
 	// CollectEvery is how often tombstones are collected. Default 1m.
 	CollectEvery time.Duration
+	// ScrubEvery is how often all rows are read and compared with their hashes.
+	// Default 24h.
+	ScrubEvery time.Duration
 	// ReportAfter is how long the clocks of two nodes differ whenever they are
 	// compared before one is sent whole, so that tombstones can be collected
 	// under constant writes. Default 10m.
@@ -84,6 +87,7 @@ func (o Options) withDefaults() Options {
 	pick(&o.FleetBudget, 4096)
 	pick(&o.EvictAfter, 30*24*time.Hour)
 	pick(&o.CollectEvery, time.Minute)
+	pick(&o.ScrubEvery, 24*time.Hour)
 	pick(&o.ReportAfter, 10*time.Minute)
 	pick(&o.UncoveredAfter, 2*time.Second)
 	pick(&o.GreetJitter, 250*time.Millisecond)
@@ -108,6 +112,14 @@ func pick[T comparable](field *T, def T) {
 	}
 }
 
+// Sums are what two copies compare to find where they differ.
+type Sums struct {
+	Clock oplog.Clock
+	Parts [oplog.HashParts]uint64
+	Bad   []uint64 // parts that hold bad rows, ascending
+	Gated uint64   // moves when rows are collected
+}
+
 // A Store is what the engine reads of the store, all of it from memory. The
 // methods answer with zeros for buckets that are not joined.
 type Store interface {
@@ -124,6 +136,10 @@ type Store interface {
 	Clock(bucket string) oplog.Clock
 	// ClockHash returns a copy of the hash of the clock.
 	ClockHash(bucket string) oplog.ClockHash
+	// Sums returns what a repair compares, all of one moment.
+	Sums(bucket string) Sums
+	// BadRows returns how many rows are known not to be what was written.
+	BadRows(bucket string) int
 	// Token returns the token of an unfinished pull in key order.
 	Token(bucket string) (Token, bool)
 }

@@ -15,7 +15,10 @@ type pull struct {
 	started  time.Time
 	deadline time.Time
 
-	reconcile bool // all rows travel and are compared
+	reconcile bool        // all rows travel and are compared
+	repair    *Repair     // set if rows travel that both cover
+	asked     oplog.Clock // likewise: the clock of its Parts
+	changed   uint64      // likewise: rows that are others now
 	began     bool
 	keyOrder  bool
 	token     *Token // the one that was resumed
@@ -42,6 +45,9 @@ const storePatience = 12
 // startPull begins a session. A clock of many rows is compared by its
 // sub-hashes first, so that only rows that differ travel.
 func (e *Engine) startPull(b *bucket, donor *peer) {
+	if e.mend(b, donor) {
+		return
+	}
 	p := &pull{
 		id:     oplog.Session{ID: e.session(), Puller: e.self.Nonce, Donor: donor.inst.Nonce},
 		bucket: b.name, donor: donor.name, started: e.now,
@@ -137,6 +143,11 @@ func (e *Engine) hearBegin(m *oplog.Begin) {
 		e.abortPull(p, "begin out of place")
 		return
 	}
+	if p.repair != nil {
+		p.began, p.rows = true, m.Rows
+		p.repair.Covered = m.Clock.GE(p.asked)
+		return
+	}
 	p.began, p.keyOrder, p.rows = true, m.KeyOrder, m.Rows
 	p.claim, p.ahead = m.Clock, m.Ahead
 	e.noteLoss(p.bucket, m.Clock, m.Ahead)
@@ -215,6 +226,10 @@ func sizeOf(entries []oplog.Entry) uint64 {
 func (e *Engine) applyPage(p *pull, entries []oplog.Entry, cursor []byte) {
 	p.pages++
 	a := ApplyPage{Bucket: p.bucket, Session: p.id.ID, Number: p.pages, Entries: entries}
+	if p.repair != nil {
+		repair := *p.repair
+		a.Repair = &repair
+	}
 	if p.keyOrder {
 		if n := len(entries); n > 0 {
 			cursor = entries[n-1].Key
@@ -245,6 +260,7 @@ func (e *Engine) pageApplied(ev PageApplied) {
 	}
 	e.waitForDonor(p)
 	p.applied, p.patience = ev.Number, storePatience
+	p.changed += uint64(ev.Changed)
 	if p.reconcile {
 		e.bucket(p.bucket).startOver = false // its token is this session's now
 	}
@@ -267,12 +283,12 @@ func (e *Engine) hearEnd(m *oplog.End) {
 		return
 	}
 	whole := p.began && p.end == nil && m.Pages == p.pages && m.Entries == p.entries
-	if !whole || m.Cut && !p.keyOrder {
+	if !whole || m.Cut && !p.keyOrder && p.repair == nil {
 		e.abortPull(p, "end does not match")
 		return
 	}
 	p.end = m
-	if m.Cut {
+	if m.Cut && p.repair == nil {
 		// The stretch behind the last entry was looked at as well.
 		e.applyPage(p, nil, m.Cursor)
 		return
@@ -282,6 +298,10 @@ func (e *Engine) hearEnd(m *oplog.End) {
 
 func (e *Engine) maybeFinish(p *pull) {
 	if p.end == nil || p.applied < p.pages {
+		return
+	}
+	if p.repair != nil {
+		e.endRepair(p)
 		return
 	}
 	if p.end.Cut {
@@ -380,6 +400,10 @@ func (e *Engine) hearBusy(m *oplog.Busy) {
 		return
 	}
 	b := e.bucket(p.bucket)
+	if p.repair != nil {
+		e.failRepair(b)
+		return
+	}
 	e.dropPull(b)
 	pause := time.Duration(min(max(m.RetryAfter, 100), 1<<20)) * time.Millisecond
 	pause = min(pause, e.opt.BackoffMax)
@@ -415,6 +439,10 @@ func (e *Engine) abortPull(p *pull, why string) {
 // failPull ends a pull that will be tried again, perhaps with another donor. A
 // reconcile asks the same one once more: with another it may have to start over.
 func (e *Engine) failPull(b *bucket) {
+	if b.pull.repair != nil {
+		e.failRepair(b)
+		return
+	}
 	donor := ""
 	if b.pull.rec != nil && b.backoff == 0 {
 		donor = b.pull.donor
@@ -460,6 +488,8 @@ func (e *Engine) pullAborted(p *pull, m *oplog.Abort) {
 		b.gatedBy = p.donor
 		e.dropPull(b)
 		e.want(b, p.donor, 0)
+	case oplog.ReasonMoved:
+		e.failPull(b) // its digest tells when it is worth another try
 	case oplog.ReasonStale:
 		e.dropPull(b)
 		e.wantUnsettled(b)

@@ -28,7 +28,11 @@ type serve struct {
 	compared oplog.Clock // our clock when a Compare came; rows left out mean this
 	parts    []uint64    // in which the clocks differed then
 	request  *oplog.Pull
-	number   uint64 // of the snapshot
+	repair   *oplog.Parts           // set if it is a repair
+	wanted   *[oplog.HashParts]bool // likewise: the parts it brings
+	cut      *oplog.End             // what ends a reconcile early, once all rows were counted
+	spoke    time.Time              // when something was last sent
+	number   uint64                 // of the snapshot
 	above    oplog.Clock
 	keyOrder bool
 	busy     bool // a page is being read
@@ -116,10 +120,15 @@ func (e *Engine) hearPull(from string, m *oplog.Pull, reply string) {
 		e.refuseServe(s, oplog.ReasonUnknown, "nothing was compared")
 		return
 	}
-	s.request, s.above = m, m.Clock
+	s.above = m.Clock
 	if m.Compared {
 		s.above = s.whole(m.Clock)
 	}
+	e.open(s, m)
+}
+
+func (e *Engine) open(s *serve, request *oplog.Pull) {
+	s.request, s.spoke = request, e.now
 	e.numbers++
 	s.number = e.numbers
 	e.reading[s.number] = s
@@ -169,6 +178,10 @@ func (e *Engine) snapshotOpened(ev SnapshotOpened) {
 		e.refuseServe(s, oplog.ReasonFailed, "the donor's store failed")
 		return
 	}
+	if s.repair != nil {
+		e.beginRepair(s, ev)
+		return
+	}
 	begin := &oplog.Begin{Session: s.id, Clock: ev.Clock.Above(s.above), Rows: ev.Rows, Ahead: ev.Ahead}
 	if s.request.Reconcile {
 		begin.GCV, begin.GCTS, begin.HLC = ev.GCV, ev.GCTS, ev.HLC
@@ -187,7 +200,8 @@ func (e *Engine) snapshotOpened(ev SnapshotOpened) {
 func (e *Engine) readPage(s *serve) {
 	s.busy = true
 	a := ReadPage{Session: s.number, KeyOrder: s.keyOrder, Limit: e.opt.PageBytes}
-	a.Above, a.After = s.above, s.request.Cursor
+	a.Above, a.After, a.Wanted = s.above, s.request.Cursor, s.wanted
+	a.Whole, a.Rest = s.request.Reconcile, s.cut != nil
 	e.do(a)
 }
 
@@ -199,6 +213,9 @@ func (e *Engine) pageRead(ev PageRead) {
 	s.busy = false
 	if ev.Err != nil {
 		e.refuseServe(s, oplog.ReasonFailed, "the donor's store failed")
+		if ev.Corrupt {
+			e.suspect(s.bucket)
+		}
 		return
 	}
 	e.waitForPuller(s)
@@ -207,13 +224,20 @@ func (e *Engine) pageRead(ev PageRead) {
 	}
 	if len(ev.Entries) > 0 {
 		e.sendPage(s, ev)
+	} else if !ev.End && e.now.Sub(s.spoke) > e.opt.AnswerTimeout/5 {
+		s.spoke = e.now
+		e.do(Answer{s.reply, &oplog.Wait{Session: s.id}})
 	}
 	lasted := e.now.Sub(s.started) > e.opt.CutAfter
 	switch {
+	case s.cut != nil && ev.End:
+		e.endServe(s, *s.cut)
 	case ev.End:
 		e.endServe(s, oplog.End{})
+	case s.cut != nil:
+		e.readPage(s)
 	case s.keyOrder && (lasted || s.bytes > e.opt.CutBytes):
-		e.endServe(s, oplog.End{Cut: true, Cursor: ev.Last})
+		e.cutServe(s, oplog.End{Cut: true, Cursor: ev.Last})
 	case lasted:
 		e.refuseServe(s, oplog.ReasonSlow, "too much for log order")
 	case s.unacked < e.opt.Window:
@@ -222,12 +246,24 @@ func (e *Engine) pageRead(ev PageRead) {
 }
 
 func (e *Engine) sendPage(s *serve, ev PageRead) {
+	s.spoke = e.now
 	s.pages++
 	s.entries += uint64(len(ev.Entries))
 	s.bytes += ev.Size
 	s.unacked += ev.Size
 	s.sizes = append(s.sizes, ev.Size)
 	e.do(Answer{s.reply, &oplog.Page{Session: s.id, Number: s.pages, Entries: ev.Entries}})
+}
+
+// cutServe ends a stream early. What a reconcile did not get is counted first: its
+// puller takes what was not in the stream for deleted, rule C7.
+func (e *Engine) cutServe(s *serve, end oplog.End) {
+	if !s.request.Reconcile {
+		e.endServe(s, end)
+		return
+	}
+	s.cut = &end
+	e.readPage(s)
 }
 
 func (e *Engine) endServe(s *serve, end oplog.End) {

@@ -18,9 +18,10 @@ type PeerStatus struct {
 
 // A PeerBucket compares a bucket at a peer with ours.
 type PeerBucket struct {
-	InSync bool
-	Behind uint64 // own writes of the peer that are missing here
-	Known  bool   // Behind is a number somebody told
+	InSync    bool
+	Divergent bool   // equal clocks, unequal rows
+	Behind    uint64 // own writes of the peer that are missing here
+	Known     bool   // Behind is a number somebody told
 }
 
 // A PullStatus is a pull under way.
@@ -65,6 +66,9 @@ func (e *Engine) Peers() map[string]PeerStatus {
 func (e *Engine) compare(p *peer, pd *peerDigest) PeerBucket {
 	if pd.last.Same(e.store.Durable(pd.last.Bucket)) {
 		return PeerBucket{InSync: true, Known: true}
+	}
+	if e.diverges(pd.last.Bucket, p) {
+		return PeerBucket{Divergent: true, Known: true}
 	}
 	if pd.last.Epoch == 0 {
 		return PeerBucket{}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"text/tabwriter"
 
@@ -17,6 +18,8 @@ type conflictsCmd struct {
 // Help implements kong.HelpProvider.
 func (conflictsCmd) Help() string {
 	return `Two nodes that write one key while neither has seen the other's write are in conflict. The later write wins on all nodes; the node that lost keeps its own for seven days, at most 1,000 of a bucket.
+
+A node that was away for so long that deletes it never saw were forgotten compares all its rows with another's, and removes what that one has no more. Rows removed so are listed, too, for as long, at most 10,000 of a bucket.
 
 Example: replicator conflicts
          replicator conflicts show a/345cbe9f8c6a8650:12
@@ -58,8 +61,12 @@ func (c *conflictsLsCmd) Run(a *app) error {
 		if l.Entry.Tombstone {
 			size = "deleted"
 		}
+		lostTo := l.Winner.Origin.Node
+		if l.Removed {
+			lostTo = "removed at " + l.Node
+		}
 		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s, %s\n", l.Entry.Dot(), c.show(l.Entry.Key), size,
-			l.Entry.Stamp.HLC.Time().UTC().Format(dateTime), l.Winner.Origin.Node, l.Winner.HLC.Time().UTC().Format(dateTime))
+			l.Entry.Stamp.HLC.Time().UTC().Format(dateTime), lostTo, l.Winner.HLC.Time().UTC().Format(dateTime))
 	}
 	if none && !c.JSON {
 		_, _ = fmt.Fprintln(table, "no write of bucket "+c.Bucket+" lost to one it had not seen")
@@ -72,17 +79,18 @@ const dateTime = "2006-01-02 15:04:05"
 type conflictsShowCmd struct {
 	bucketFlag
 	jsonFlag
+	Node  string `help:"The node that keeps it. Default: the one that wrote it. Removed rows are kept where they were removed."`
 	Write string `arg:"" help:"The write, as conflicts ls names it."`
 }
 
 // Run prints the value of a lost write.
 func (c *conflictsShowCmd) Run(a *app) error {
-	dot, client, done, err := a.lostWrite(c.Bucket, c.Write)
+	dot, client, done, err := a.lostWrite(c.Bucket, c.Node, c.Write)
 	if err != nil {
 		return err
 	}
 	defer done()
-	l, err := client.Conflict(a.ctx, c.Bucket, dot)
+	l, err := client.Conflict(a.ctx, c.Node, c.Bucket, dot)
 	if err != nil {
 		return err
 	}
@@ -97,17 +105,18 @@ func (c *conflictsShowCmd) Run(a *app) error {
 type conflictsTakeCmd struct {
 	bucketFlag
 	jsonFlag
+	Node  string `help:"The node that keeps it. Default: the one that wrote it. Removed rows are kept where they were removed."`
 	Write string `arg:"" help:"The write, as conflicts ls names it."`
 }
 
 // Run writes a lost write again.
 func (c *conflictsTakeCmd) Run(a *app) error {
-	dot, client, done, err := a.lostWrite(c.Bucket, c.Write)
+	dot, client, done, err := a.lostWrite(c.Bucket, c.Node, c.Write)
 	if err != nil {
 		return err
 	}
 	defer done()
-	res, err := client.TakeConflict(a.ctx, c.Bucket, dot)
+	res, err := client.TakeConflict(a.ctx, c.Node, c.Bucket, dot)
 	if err != nil {
 		return err
 	}
@@ -115,11 +124,11 @@ func (c *conflictsTakeCmd) Run(a *app) error {
 }
 
 // lostWrite reads the name of a lost write and connects.
-func (a *app) lostWrite(bucket, write string) (oplog.Dot, *api.Client, func(), error) {
+func (a *app) lostWrite(bucket, node, write string) (oplog.Dot, *api.Client, func(), error) {
 	dot, err := oplog.ParseDot(write)
 	if err != nil {
 		return dot, nil, nil, usage(err)
 	}
-	client, done, err := a.bucketClient(bucket, dot.Origin.Node)
+	client, done, err := a.bucketClient(bucket, cmp.Or(node, dot.Origin.Node))
 	return dot, client, done, err
 }

@@ -36,7 +36,8 @@ type serveCmd struct {
 	NatsConfig string        `placeholder:"FILE" env:"REPLICATOR_NATS_CONFIG" help:"Native nats-server configuration for the embedded server. SIGHUP reads it again."`
 	Bucket     []string      `short:"b" env:"REPLICATOR_BUCKETS" setting:"buckets" help:"Hold only these buckets. Default: every bucket heard of."`
 	Codec      string        `enum:"msgpack,json" default:"msgpack" env:"REPLICATOR_CODEC" help:"How this node writes messages: ${enum}. It reads both."`
-	EvictAfter time.Duration `default:"720h" env:"REPLICATOR_EVICT_AFTER" help:"How long a node may be silent before deletes are forgotten without it. One that returns later compares all its rows with another's."`
+	EvictAfter time.Duration `default:"720h" env:"REPLICATOR_EVICT_AFTER" setting:"evict_after" help:"How long a node may be silent before deletes are forgotten without it. One that returns later compares all its rows with another's."`
+	ScrubEvery time.Duration `default:"24h" env:"REPLICATOR_SCRUB_EVERY" setting:"scrub_every" help:"How often all rows are read in the background and compared with their hashes."`
 	Durability string        `enum:"sync,interval" default:"sync" env:"REPLICATOR_DURABILITY" help:"When a write is answered: ${enum}. After its fsync, or at once."`
 }
 
@@ -134,7 +135,7 @@ func (s *serving) start(ctx context.Context) error {
 	s.node, err = replicator.Open(ctx, replicator.Config{
 		Node: name, Dir: s.cmd.Data, Conn: s.nc, Buckets: s.cmd.Bucket, Codec: oplog.Codec(s.cmd.Codec),
 		Durability: replicator.Durability(s.cmd.Durability), Prefix: s.app.flags.Prefix, Version: version(), Logger: s.log,
-		EvictAfter: s.cmd.EvictAfter,
+		EvictAfter: s.cmd.EvictAfter, ScrubEvery: s.cmd.ScrubEvery,
 	})
 	return err
 }

@@ -39,6 +39,25 @@ type bucketVerdict struct {
 	Name  string        `json:"name"`
 	State state         `json:"state"`
 	Nodes []nodeVerdict `json:"nodes"`
+
+	// How many copies are proven equal at the clock with this hash, lack writes, the
+	// worst of them Lag, or differ from one that has taken the same.
+	Equal     int          `json:"equal"`
+	Clock     string       `json:"clock_hash"`
+	Behind    int          `json:"behind"`
+	Lag       uint64       `json:"lag"`
+	Divergent int          `json:"divergent"`
+	Keys      []keyVerdict `json:"keys,omitempty"` // under which they differ, at most 1000
+	More      bool         `json:"more_keys,omitempty"`
+}
+
+// summary counts the copies.
+func (b *bucketVerdict) summary() string {
+	text := fmt.Sprintf("%d proven equal at clock %s, %d behind", b.Equal, b.Clock, b.Behind)
+	if b.Behind > 0 {
+		text += fmt.Sprintf(" (lag %d)", b.Lag)
+	}
+	return text + fmt.Sprintf(", %d divergent", b.Divergent)
 }
 
 // A nodeVerdict is how the copy of one node stands.
@@ -51,12 +70,31 @@ type nodeVerdict struct {
 	Hash   string            `json:"hash"`
 	Pure   bool              `json:"pure"`
 	Behind uint64            `json:"behind"` // writes that others have and it has not
+
+	ClockHash string          `json:"clock_hash"`
+	Bad       int             `json:"bad_rows"` // known not to be what was written
+	Scrub     api.ScrubStatus `json:"scrub"`
+	diverges  bool            // from one that has taken the same writes
+}
+
+// scrubbed says when all rows were read last.
+func (n nodeVerdict) scrubbed() string {
+	switch s := n.Scrub; {
+	case s.Error != "":
+		return "rows not read to the end: " + s.Error
+	case s.Last == "":
+		return "rows never read"
+	default:
+		return fmt.Sprintf("%d rows read %s, %d bad, %d sums put right", s.Rows, s.Last, s.Bad, s.Fixed)
+	}
 }
 
 func (n nodeVerdict) String() string {
 	switch {
 	case !n.Held:
 		return fmt.Sprintf("%s: does not hold it yet", n.Node)
+	case n.Bad > 0:
+		return fmt.Sprintf("%s: %d keys, hash %s, %d rows are not what was written", n.Node, n.Keys, n.Hash, n.Bad)
 	case n.Behind > 0:
 		return fmt.Sprintf("%s: %d keys, hash %s, %d writes behind", n.Node, n.Keys, n.Hash, n.Behind)
 	}
@@ -72,6 +110,7 @@ func compare(all []api.NodeDigests) verdict {
 		for _, b := range d.Buckets {
 			buckets[b.Bucket] = append(buckets[b.Bucket], nodeVerdict{
 				Node: d.Node, Held: true, Keys: b.Keys, Clock: b.Clock, Ahead: b.Ahead, Hash: b.Hash, Pure: b.Pure,
+				ClockHash: b.ClockHash, Bad: b.Bad, Scrub: b.Scrub,
 			})
 		}
 	}
@@ -117,11 +156,39 @@ func judge(name string, nodes []nodeVerdict) bucketVerdict {
 	}
 	for i := range b.Nodes {
 		for j := range i {
-			b.State = max(b.State, between(b.Nodes[i], b.Nodes[j]))
+			s := between(b.Nodes[i], b.Nodes[j])
+			if s == divergent {
+				b.Nodes[i].diverges, b.Nodes[j].diverges = true, true
+			}
+			b.State = max(b.State, s)
+		}
+		if b.Nodes[i].Bad > 0 {
+			b.State = divergent
 		}
 	}
+	b.count()
 	slices.SortFunc(b.Nodes, func(n, m nodeVerdict) int { return cmp.Compare(n.Node, m.Node) })
 	return b
+}
+
+// count sorts the copies into equal, behind and divergent.
+func (b *bucketVerdict) count() {
+	for i := range b.Nodes {
+		n := &b.Nodes[i]
+		switch {
+		case n.diverges || n.Bad > 0:
+			b.Divergent++
+		case !n.Held || n.Behind > 0 || !n.Pure && b.State != equal:
+			b.Behind++
+			b.Lag = max(b.Lag, n.Behind)
+		default:
+			b.Equal++
+			b.Clock = n.ClockHash
+		}
+	}
+	if b.Clock == "" {
+		b.Clock = "none"
+	}
 }
 
 // between judges two copies: equal promises with unequal rows are what must
@@ -132,6 +199,8 @@ func between(n, m nodeVerdict) state {
 		return equal // how far it is behind has been counted
 	case !sameClock(n.Clock, m.Clock) || n.Ahead != m.Ahead:
 		return behind
+	case n.Hash != m.Hash && n.Ahead != api.Hex(0):
+		return behind // the highest extras are the same ones, not all of them
 	case n.Hash != m.Hash:
 		return divergent
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"replicator/api"
 )
@@ -13,7 +15,9 @@ import (
 type verifyCmd struct {
 	scopeFlag
 	jsonFlag
-	Node string `env:"REPLICATOR_NODE" help:"A node that has to be among those that answer."`
+	Node   string `env:"REPLICATOR_NODE" help:"A node that has to be among those that answer."`
+	Deep   bool   `help:"Have every node read all its rows and compare each with its hash first."`
+	Repair bool   `help:"Do so, and have nodes fetch from each other what is bad or diverges. Waits for that up to --timeout (1m)."`
 }
 
 // Help implements kong.HelpProvider.
@@ -22,9 +26,16 @@ func (verifyCmd) Help() string {
 
     replicator verify
     replicator verify -b orders --json
+    replicator verify --deep
+    replicator verify --repair
 
-Every node that answers tells the clock and the hash of its copy. Equal: all copies are the same (exit code 0). Behind: something still has to travel (4). Divergent: copies that claim to have the same writes differ (5), which never happens unless a disk or a program is broken.`
+Every node that answers tells the clock and the hash of its copy. Equal: all copies are the same (exit code 0). Behind: something still has to travel (4). Divergent: copies that have taken the same writes differ, or rows are not what was written (5), which never happens unless a disk or a program is broken; the keys are named. Nodes find and repair that by themselves, at the latest when they read all rows in the background.`
 }
+
+const (
+	repairTimeout = time.Minute
+	pollPause     = 200 * time.Millisecond
+)
 
 // Run asks every node and ends with the code of what it found.
 func (c *verifyCmd) Run(a *app) error {
@@ -42,12 +53,9 @@ func (c *verifyCmd) Run(a *app) error {
 		return err
 	}
 	defer done()
-	v, err := askBucket(a.ctx, client, bucket, a.flags.Prefix)
+	v, err := c.look(a, client, bucket)
 	if err != nil {
 		return err
-	}
-	if c.Node != "" && !slices.Contains(v.Nodes, c.Node) {
-		return &api.NoNodeError{Node: c.Node, Prefix: a.flags.Prefix}
 	}
 	if err := c.print(a, v); err != nil {
 		return err
@@ -66,13 +74,102 @@ func askBucket(ctx context.Context, client *api.Client, bucket, prefix string) (
 		return verdict{}, err
 	}
 	v := compare(all)
+	return v, wantBucket(&v, bucket)
+}
+
+func wantBucket(v *verdict, bucket string) error {
 	if bucket != "" && len(v.Buckets) == 0 {
-		return v, api.ErrNoBucket.With("no node that answers holds bucket %s", bucket)
+		return api.ErrNoBucket.With("no node that answers holds bucket %s", bucket)
+	}
+	return nil
+}
+
+func (c *verifyCmd) look(a *app, client *api.Client, bucket string) (verdict, error) {
+	all, err := askAll(a.ctx, client, bucket, a.flags.Prefix)
+	if err != nil {
+		return verdict{}, err
+	}
+	if c.Node != "" && !slices.ContainsFunc(all, func(d api.NodeDigests) bool { return d.Node == c.Node }) {
+		return verdict{}, &api.NoNodeError{Node: c.Node, Prefix: a.flags.Prefix}
+	}
+	v := compare(all)
+	if err := wantBucket(&v, bucket); err != nil {
+		return v, err
+	}
+	if c.Deep || c.Repair {
+		if all, err = c.readAll(a, client, bucket, all); err != nil {
+			return v, err
+		}
+		v = compare(all)
+	}
+	for i := range v.Buckets {
+		if err := nameKeys(a.ctx, client, &v.Buckets[i]); err != nil {
+			return v, err
+		}
 	}
 	return v, nil
 }
 
-// askAll asks every node that answers for its digests.
+// readAll has every node read its rows, and waits until all have. With --repair
+// it also waits for the copies to be equal, as long as that may take.
+func (c *verifyCmd) readAll(a *app, client *api.Client, bucket string, all []api.NodeDigests) ([]api.NodeDigests, error) {
+	asked, err := eachNode(all, func(d api.NodeDigests) (api.NodeDigests, error) {
+		if len(d.Buckets) == 0 {
+			return d, nil
+		}
+		return client.Verify(a.ctx, d.Node, bucket, api.VerifyOptions{Deep: true, Repair: c.Repair})
+	})
+	if err != nil {
+		return nil, err
+	}
+	limit := a.flags.Timeout
+	if limit == 0 {
+		limit = repairTimeout
+	}
+	var until time.Time
+	for {
+		select {
+		case <-time.After(pollPause):
+		case <-a.ctx.Done():
+			return nil, a.ctx.Err()
+		}
+		if all, err = askAll(a.ctx, client, bucket, a.flags.Prefix); err != nil {
+			return nil, err
+		}
+		if reading(asked, all) {
+			continue
+		}
+		if until.IsZero() {
+			until = time.Now().Add(limit)
+		}
+		if !c.Repair || compare(all).State == equal || time.Now().After(until) {
+			return all, nil
+		}
+	}
+}
+
+// reading reports whether some node has not yet read all rows since it was asked
+// to.
+func reading(asked, now []api.NodeDigests) bool {
+	begun := map[string]uint64{}
+	for _, d := range asked {
+		for _, b := range d.Buckets {
+			begun[d.Node+"/"+b.Bucket] = b.Scrub.Begun
+		}
+	}
+	for _, d := range now {
+		for _, b := range d.Buckets {
+			before, was := begun[d.Node+"/"+b.Bucket]
+			restarted := b.Scrub.Begun < before // whoever it is now was not asked
+			if was && !restarted && b.Scrub.Ended <= before {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// askAll asks every node that answers for its digests, all at once.
 func askAll(ctx context.Context, client *api.Client, bucket, prefix string) ([]api.NodeDigests, error) {
 	nodes, err := client.Nodes(ctx)
 	if err != nil {
@@ -81,12 +178,13 @@ func askAll(ctx context.Context, client *api.Client, bucket, prefix string) ([]a
 	if len(nodes) == 0 {
 		return nil, &api.NoNodeError{Prefix: prefix}
 	}
-	var all []api.NodeDigests
 	for i, n := range nodes {
 		if i > 0 && nodes[i-1].Node == n.Node {
 			return nil, fmt.Errorf("two nodes are called %s; rename one of them", n.Node)
 		}
-		d, err := client.Verify(ctx, n.Node, bucket)
+	}
+	return eachNode(nodes, func(n api.NodeInfo) (api.NodeDigests, error) {
+		d, err := client.Verify(ctx, n.Node, bucket, api.VerifyOptions{})
 		if errors.Is(err, api.ErrNoBucket) {
 			d, err = api.NodeDigests{Node: n.Node}, nil
 			if st, e := client.StatusOf(ctx, n.Node); e == nil {
@@ -94,11 +192,21 @@ func askAll(ctx context.Context, client *api.Client, bucket, prefix string) ([]a
 			}
 		}
 		if err != nil {
-			return nil, fmt.Errorf("node %s: %w", n.Node, err)
+			return d, fmt.Errorf("node %s: %w", n.Node, err)
 		}
-		all = append(all, d)
+		return d, nil
+	})
+}
+
+// eachNode asks all at once and returns the answers in order, or all errors.
+func eachNode[N any](nodes []N, ask func(N) (api.NodeDigests, error)) ([]api.NodeDigests, error) {
+	all, errs := make([]api.NodeDigests, len(nodes)), make([]error, len(nodes))
+	var group sync.WaitGroup
+	for i, n := range nodes {
+		group.Go(func() { all[i], errs[i] = ask(n) })
 	}
-	return all, nil
+	group.Wait()
+	return all, errors.Join(errs...)
 }
 
 func (c *verifyCmd) print(a *app, v verdict) error {
@@ -111,10 +219,20 @@ func (c *verifyCmd) print(a *app, v verdict) error {
 		alone = ", no other node answers"
 	}
 	fmt.Fprintf(&b, "%s: %s%s\n", strings.Join(v.Nodes, ", "), v.State, alone)
-	for _, bucket := range v.Buckets {
-		fmt.Fprintf(&b, "bucket %s: %s\n", bucket.Name, bucket.State)
+	for i := range v.Buckets {
+		bucket := &v.Buckets[i]
+		fmt.Fprintf(&b, "bucket %s: %s\n  %s\n", bucket.Name, bucket.State, bucket.summary())
 		for _, n := range bucket.Nodes {
 			fmt.Fprintf(&b, "  %s\n", n)
+			if c.Deep || c.Repair {
+				fmt.Fprintf(&b, "    %s\n", n.scrubbed())
+			}
+		}
+		for _, k := range bucket.Keys[:min(len(bucket.Keys), printedKeys)] {
+			fmt.Fprintf(&b, "  key %s\n", k)
+		}
+		if more := len(bucket.Keys) - printedKeys; more > 0 || bucket.More {
+			fmt.Fprintf(&b, "  and more keys: --json lists up to %d\n", maxKeys)
 		}
 	}
 	return a.printf("%s", b.String())

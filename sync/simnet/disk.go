@@ -54,6 +54,9 @@ func (n *Node) actOnStore(a syncer.Action) {
 	case syncer.Collect:
 		n.countEviction()
 		n.queueApply(a.Bucket, a)
+	case syncer.Scrub:
+		b, _ := n.store.Bucket(a.Bucket)
+		n.later(n.moment(), func() { n.scrub(a, b.Scrub()) })
 	case syncer.SaveMember:
 		if err := n.store.SaveMember(store.Member(a.Member)); !n.full {
 			n.report(err)
@@ -108,8 +111,12 @@ func (n *Node) applyNext(bucket string) {
 	case syncer.ApplyPage:
 		merged, applied := carry.Page(n.store, n.wall(), a)
 		by := byPage
-		if a.Rec != nil {
+		switch {
+		case a.Rec != nil:
 			by = byReconcile
+		case a.Repair != nil:
+			by = byRepair
+			n.w.Stats.Count[Repaired] += applied.Changed
 		}
 		n.merged(a.Bucket, merged, by)
 		ev, err = applied, applied.Err
@@ -131,7 +138,8 @@ func (n *Node) applyNext(bucket string) {
 	if refused && !n.full {
 		n.store.ClearReadOnly()
 	}
-	stale := errors.Is(err, store.ErrReconciling) || errors.Is(err, store.ErrOutOfOrder) // of a session given up
+	// Of a session given up, or of a repair that came too late.
+	stale := errors.Is(err, store.ErrReconciling) || errors.Is(err, store.ErrOutOfOrder) || errors.Is(err, store.ErrMoved)
 	if !errors.Is(err, errFull) && !stale {
 		n.reportGap(err)
 	}
@@ -143,6 +151,23 @@ func (n *Node) applyNext(bucket string) {
 	if n.applies[bucket] = list[done:]; len(list) > done {
 		n.later(n.moment(), func() { n.applyNext(bucket) })
 	}
+}
+
+// scrub reads the rows of a bucket, step by step.
+func (n *Node) scrub(a syncer.Scrub, s *store.Scrub) {
+	more, err := s.Step()
+	if more && err == nil {
+		n.later(n.moment(), func() { n.scrub(a, s) })
+		return
+	}
+	n.w.Stats.Count[Scrubs]++
+	n.w.Stats.Count[BadRows] += len(s.Found)
+	n.w.note("%s has read %d rows of %s: %d bad, %d sums put right", n.name, s.Rows, a.Bucket, s.Bad, s.Fixed)
+	if !errors.Is(err, errFull) {
+		n.report(err)
+	}
+	n.fsync()
+	n.tell(syncer.Scrubbed{Bucket: a.Bucket, Soon: a.Soon, Err: err})
 }
 
 // merged notes what a merge has changed, and the writes it has made: those

@@ -69,12 +69,12 @@ func (w *World) survives(lost *Node, bucket string, dot oplog.Dot) bool {
 // that lies below another which is not. Clocks stay impure then; rows are equal
 // all the same.
 func (w *World) checkAlike(bucket string) error {
-	first, err := w.nodes[0].view(bucket)
+	first, err := w.nodes[0].view(bucket, true)
 	if err != nil {
 		return err
 	}
 	for _, n := range w.nodes[1:] {
-		v, err := n.view(bucket)
+		v, err := n.view(bucket, true)
 		if err != nil {
 			return err
 		}

@@ -30,6 +30,7 @@ type Node struct {
 	up     bool
 	life   int // counts starts: appointments of an earlier life are void
 
+	kv       store.KV // under the store
 	store    *store.Store
 	engine   *syncer.Engine
 	retired  map[string]syncer.Retired // as the engine was told
@@ -111,7 +112,8 @@ func (n *Node) Start() {
 		return
 	}
 	nonce := n.w.nonce()
-	st, err := store.Open(n.disk.open(), n.wall(), store.Options{
+	n.kv = n.disk.open()
+	st, err := store.Open(n.kv, n.wall(), store.Options{
 		Node: n.name, Nonce: nonce, Epoch: func() uint64 { return n.w.rnd.Uint64() | 1 }, Ticket: n.ticket,
 	})
 	n.ticket = store.Ticket{}
@@ -396,6 +398,8 @@ func (n *Node) act(a syncer.Action) {
 			n.w.Stats.Count[ToldRestored]++
 		case syncer.EventCloned:
 			n.w.Stats.Count[ToldCloned]++
+		case syncer.EventDivergence:
+			n.w.Stats.Count[Diverged]++
 		}
 		n.events = append(n.events, a)
 		n.w.note("%s event %s %s: %s", n.name, a.Kind, a.Bucket, a.Text)

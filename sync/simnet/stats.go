@@ -62,6 +62,12 @@ const (
 	Stable // tombstones collected because all had them
 	Reconciles
 	Reissued
+	Flips    // bits of a row, behind the store's back
+	LostRows // likewise, whole rows
+	Scrubs   // of all rows of a bucket
+	BadRows  // found in them
+	Diverged // alarms
+	Repaired // rows put right from a peer
 
 	kinds
 )
@@ -77,7 +83,8 @@ var names = [kinds]string{
 	Evictions: "collections without a member", Returns: "returns of one", Retirements: "members forgotten", Forced: "tombstones collected by force",
 	Pulls: "pulls", Pages: "pages", Cutoffs: "streams cut", Compared: "clocks compared by parts", Announced: "announced writes",
 	Overflows: "overflows of the gap buffer", Stable: "stable tombstones collected", Reconciles: "reconciles",
-	Reissued: "writes issued again",
+	Reissued: "writes issued again", Flips: "bits of rows flipped", LostRows: "rows lost from a disk", Scrubs: "scrubs",
+	BadRows: "bad rows found", Diverged: "alarms of divergence", Repaired: "rows put right from a peer",
 }
 
 func (k Kind) String() string { return names[k] }
@@ -86,7 +93,9 @@ func (k Kind) String() string { return names[k] }
 // network does to single messages.
 func (s *Stats) Faults() int {
 	n := 0
-	for _, k := range []Kind{OneWay, TwoWay, CutPages, Crashes, FullDisks, SlowDisks, SlowLinks, ClockSteps, Restores, Clones, Retirements} {
+	for _, k := range []Kind{
+		OneWay, TwoWay, CutPages, Crashes, FullDisks, SlowDisks, SlowLinks, ClockSteps, Restores, Clones, Retirements, Flips, LostRows,
+	} {
 		n += s.Count[k]
 	}
 	return n

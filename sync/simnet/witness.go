@@ -2,6 +2,7 @@ package simnet
 
 import (
 	"fmt"
+	"maps"
 
 	"replicator/oplog"
 	"replicator/store"
@@ -12,6 +13,9 @@ import (
 type witness struct {
 	told map[string]oplog.Stamp // live rows only
 	live map[oplog.Origin]oplog.Seq
+
+	// A damaged row was in the way when it came: what lies behind it, it never saw.
+	blind bool
 }
 
 // witness begins to watch a bucket of a node that has just started.
@@ -19,7 +23,11 @@ func (n *Node) witness(bucket string) {
 	b, _ := n.store.Bucket(bucket)
 	w := &witness{told: map[string]oplog.Stamp{}, live: map[oplog.Origin]oplog.Seq{}}
 	for e, err := range b.Scan(store.ScanOptions{}) {
-		n.report(err)
+		if err != nil {
+			n.report(n.w.unlessRot(err))
+			w.blind = true
+			break
+		}
 		if !e.Tombstone {
 			w.told[string(e.Key)] = e.Stamp
 		}
@@ -34,6 +42,7 @@ const (
 	byLive road = iota // own writes too: each origin's in the order of its seqs
 	byPage
 	byReconcile // which may put an older row in the place of one that was deleted
+	byRepair    // which may put the same one in the place of one that was damaged
 )
 
 // changed has the witness hear of changes, and blames the node for one that
@@ -44,7 +53,7 @@ func (n *Node) changed(bucket string, list []store.Change, by road) {
 		e := &list[i].Entry
 		if before, held := w.told[string(e.Key)]; held {
 			removed := e.Tombstone && e.Stamp == before // by a reconcile
-			if !before.Less(e.Stamp) && !removed && by != byReconcile {
+			if !before.Less(e.Stamp) && !removed && by != byReconcile && by != byRepair {
 				n.blame(fmt.Errorf("%s tells of %s/%q %s after %s", n.name, bucket, e.Key, e.Stamp, before))
 			}
 		}
@@ -64,7 +73,15 @@ func (n *Node) changed(bucket string, list []store.Change, by road) {
 
 // checkWitness: whoever has watched from the start on knows every row as it is.
 func checkWitness(v view) error {
-	told := v.node.witnesses[v.bucket.Name()].told
+	watch := v.node.witnesses[v.bucket.Name()]
+	if watch.blind {
+		return nil
+	}
+	told := watch.told
+	if !v.whole {
+		told = maps.Clone(told)
+		maps.DeleteFunc(told, func(key string, _ oplog.Stamp) bool { return v.node.w.spared(v.bucket.Name(), key) })
+	}
 	for key, e := range v.rows {
 		if !mayGo(&e) && told[key] != e.Stamp {
 			return fmt.Errorf("watch: %s/%s holds %q as %s, told was %s", v.node.name, v.bucket.Name(), key, e.Stamp, told[key])

@@ -35,6 +35,7 @@ type Config struct {
 	Steps   bool // wall clocks are set
 	Evict   bool // members that are away for a minute do not count
 	Retire  bool // members are forgotten, and readmitted
+	Rot     bool // rows are damaged on their disk
 
 	Tune func(*Node) // changes options before a node starts
 }
@@ -54,9 +55,10 @@ type World struct {
 	quiet bool // no more faults: messages all arrive, in order
 	last  map[[2]int]time.Time
 
-	ledger *Ledger
-	Trace  func(string) // called for each thing that happens, if set
-	Tap    Tap          // is given each message as it arrives, if set
+	ledger  *Ledger
+	damaged map[string]bool // bucket/key of rows that were
+	Trace   func(string)    // called for each thing that happens, if set
+	Tap     Tap             // is given each message as it arrives, if set
 
 	// Counters of what really happened, so that a fault that never fired shows.
 	Stats Stats
@@ -70,6 +72,7 @@ func NewWorld(seed uint64, cfg Config) *World {
 	w := &World{
 		cfg: cfg, rnd: rand.New(rand.NewPCG(seed, 0x5eed)), now: epochStart,
 		cut: map[[2]int]bool{}, slow: map[[2]int]time.Duration{}, last: map[[2]int]time.Time{}, ledger: newLedger(),
+		damaged: map[string]bool{},
 	}
 	if w.cfg.DelayMax == 0 {
 		w.cfg.DelayMax = 5 * time.Millisecond
@@ -202,6 +205,9 @@ func (w *World) Calm() {
 		if !n.up {
 			n.Start()
 		}
+	}
+	if len(w.damaged) > 0 {
+		w.repair()
 	}
 }
 

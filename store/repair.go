@@ -1,0 +1,222 @@
+package store
+
+import (
+	"bytes"
+	"errors"
+	"iter"
+	"time"
+
+	"replicator/oplog"
+)
+
+// ErrMoved reports a page of a repair whose asker has collected rows since it
+// asked: what the page brings may be what was deleted.
+var ErrMoved = errors.New("store: rows were collected since the repair began")
+
+// Sums are what two copies compare to find where they differ, all of one moment.
+type Sums struct {
+	Clock oplog.Clock
+	Parts [oplog.HashParts]uint64
+	Bad   []uint64 // parts that hold bad rows, ascending
+	Gated uint64   // for Repair: it moves when rows are collected
+}
+
+// Sums returns those of now.
+func (b *Bucket) Sums() Sums {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return Sums{Clock: b.state.clock.Clone(), Parts: b.state.parts, Bad: partsOf(b.bad), Gated: b.gated}
+}
+
+// A Mending says what a repair may do.
+type Mending struct {
+	// Gated is that of the Sums that were sent to the donor.
+	Gated uint64
+	// Covered tells that the donor covers all that those Sums covered. Then its
+	// rows are merged without M1: rule H3. They are covered here, and yet the rows
+	// may not be. Else only a bad row is replaced, by the one it was.
+	Covered bool
+}
+
+// Repair merges rows of a donor. It does not sync.
+func (b *Bucket) Repair(now time.Time, entries []oplog.Entry, m Mending) (Applied, error) {
+	for i := range entries {
+		if err := check(&entries[i]); err != nil {
+			return Applied{}, err
+		}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.s.writable(); err != nil {
+		return Applied{}, err
+	}
+	if b.state.rec != nil {
+		return Applied{}, ErrReconciling
+	}
+	if b.gated != m.Gated {
+		return Applied{}, ErrMoved
+	}
+	t := newTx(b)
+	var a Applied
+	for i := range entries {
+		mend := t.restore
+		if m.Covered {
+			mend = t.repair
+		}
+		if err := mend(now, &entries[i], &a); err != nil {
+			return Applied{}, err
+		}
+	}
+	return t.applied(a)
+}
+
+// restore puts e in the place of a bad row that was this very write, which needs
+// no clock to be true.
+func (t *tx) restore(now time.Time, e *oplog.Entry, _ *Applied) error {
+	s, err := t.slot(e.Key)
+	if err != nil || s.cur == nil || !s.cur.bad || s.cur.Stamp != e.Stamp {
+		return err
+	}
+	t.put(s, newRow(*e))
+	if !t.covers(e.Dot()) {
+		return t.raiseAhead(e.Dot())
+	}
+	return nil
+}
+
+// repair merges one row, covered or not.
+func (t *tx) repair(now time.Time, e *oplog.Entry, a *Applied) error {
+	if !t.covers(e.Dot()) {
+		news, err := t.merge(now, e, a)
+		if err == nil && news {
+			err = t.raiseAhead(e.Dot())
+		}
+		return err
+	}
+	s, err := t.slot(e.Key)
+	if err != nil {
+		return err
+	}
+	beats, err := t.beats(now, s, e, a)
+	if err != nil || !beats {
+		return err
+	}
+	t.observe(now, e, a)
+	ambiguous := !e.Tombstone && e.Stamp.HLC <= t.gcts && absentLike(s, t.gcts)
+	t.put(s, newRow(*e))
+	if ambiguous {
+		return t.reissue(s, a)
+	}
+	return nil
+}
+
+// beats reports whether e becomes the row of the slot. Of two rows with one
+// stamp that are both what was once written, the one with the higher hash stays:
+// arbitrary, and the same everywhere.
+func (t *tx) beats(now time.Time, s *slot, e *oplog.Entry, a *Applied) (bool, error) {
+	switch {
+	case s.cur == nil:
+		if gone := e.Expired(now) || e.Tombstone && e.Stamp.HLC <= t.gcts; gone {
+			return false, nil // collected here, and not yet there
+		}
+	case s.cur.bad:
+	case s.cur.Stamp != e.Stamp:
+		if !s.cur.Stamp.Less(e.Stamp) {
+			return false, nil
+		}
+	case s.cur.hash == e.Hash():
+		return false, nil
+	default:
+		a.Forks = append(a.Forks, Fork{Held: s.cur.Entry, Received: *e})
+		return s.cur.hash < e.Hash(), nil
+	}
+	if other := t.dots[e.Dot()]; other != nil && other != s {
+		a.Forks = append(a.Forks, Fork{Held: other.cur.Entry, Received: *e})
+		return false, nil
+	}
+	elsewhere, err := t.logged(e, a) // the log can hold a dot only once
+	return !elsewhere, err
+}
+
+// Parts yields the rows whose keys lie in the wanted parts, behind the key, in
+// order. Bad rows are left out: the one who asks claims nothing by what it gets.
+// So that the caller can stop for breath, an entry with nothing but a key comes
+// after every so many rows that were looked at.
+func (s *Snapshot) Parts(wanted *[oplog.HashParts]bool, behind []byte) iter.Seq2[oplog.Entry, error] {
+	return func(yield func(oplog.Entry, error) bool) {
+		looked := 0
+		err := s.walk(behind, func(key, value []byte) bool {
+			if wanted[oplog.HashPart(key)] {
+				if r := s.b.decodeAny(key, value); !r.bad && !yield(r.own().Entry, nil) {
+					return false
+				}
+			}
+			looked++
+			return looked%breathRows != 0 || yield(oplog.Entry{Key: bytes.Clone(key)}, nil)
+		})
+		if err != nil {
+			yield(oplog.Entry{}, err)
+		}
+	}
+}
+
+// breathRows is how many rows are looked at between two signs of life.
+const breathRows = 20_000
+
+// walk calls each for the rows behind the key until it reports false.
+func (s *Snapshot) walk(behind []byte, each func(key, value []byte) bool) error {
+	lower, upper := bucketRange(tableData, s.b.id)
+	if len(behind) > 0 {
+		lower = append(dataKey(s.b.id, behind), 0)
+	}
+	it, err := s.kv.Iter(lower, upper)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = it.Close() }()
+	for ok := it.First(); ok; ok = it.Next() {
+		if !each(it.Key()[prefixLen:], it.Value()) {
+			return nil
+		}
+	}
+	return it.Err()
+}
+
+// ErrUnsound reports a snapshot whose sums are not those of its rows: something
+// was lost on this disk, and what is not in it was not necessarily deleted.
+var ErrUnsound = errors.New("store: the sums are not those of the rows")
+
+// Counted yields the rows behind the key, in order, for a reconcile: the puller
+// takes a row that is not there for one that was deleted. So all rows are counted,
+// those up to the key, too, and if their sums are not those that writes have kept,
+// the sequence ends with ErrUnsound: rule C7. An entry with nothing but a key comes
+// now and then, as in Parts.
+func (s *Snapshot) Counted(behind []byte) iter.Seq2[oplog.Entry, error] {
+	return func(yield func(oplog.Entry, error) bool) {
+		var got tally
+		var failed error
+		stopped, looked := false, 0
+		err := s.walk(nil, func(key, value []byte) bool {
+			r, err := s.b.decode(key, value)
+			if failed = err; err != nil {
+				return false
+			}
+			got.count(r, 1)
+			key = bytes.Clone(key)
+			if bytes.Compare(key, behind) > 0 {
+				stopped = !yield(r.own().Entry, nil)
+			}
+			// Behind the row: up to this key all has been given out.
+			if looked++; !stopped && looked%breathRows == 0 {
+				stopped = !yield(oplog.Entry{Key: key}, nil)
+			}
+			return !stopped
+		})
+		if err = errors.Join(err, failed); err == nil && got.parts != s.Sums {
+			err = ErrUnsound
+		}
+		if err != nil && !stopped {
+			yield(oplog.Entry{}, err)
+		}
+	}
+}

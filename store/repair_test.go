@@ -1,0 +1,407 @@
+package store_test
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"replicator/oplog"
+	"replicator/store"
+)
+
+// tableData is where rows lie, by bucket and key.
+const tableData = 0x10
+
+// dataRow finds the stored row of a key in a store of one bucket.
+func dataRow(tb testing.TB, kv store.KV, key string) (at, value []byte) {
+	tb.Helper()
+	at = append([]byte{tableData, 0, 0, 0, 1}, key...)
+	value, ok, err := kv.Get(at)
+	if err != nil || !ok {
+		tb.Fatalf("no row %q: %v", key, err)
+	}
+	return at, value
+}
+
+// alter changes a stored row behind the store's back.
+func alter(tb testing.TB, kv store.KV, key string, change func(value []byte) []byte) {
+	tb.Helper()
+	at, value := dataRow(tb, kv, key)
+	batch := kv.NewBatch()
+	if value = change(value); value == nil {
+		batch.Delete(at)
+	} else {
+		batch.Set(at, value)
+	}
+	if err := kv.Commit(batch); err != nil {
+		tb.Fatal(err)
+	}
+}
+
+// flip changes the last bit of a stored row: of its value.
+func flip(value []byte) []byte {
+	value[len(value)-1] ^= 1
+	return value
+}
+
+func lose([]byte) []byte { return nil }
+
+// scrub runs a whole scrub.
+func scrub(tb testing.TB, b *store.Bucket) *store.Scrub {
+	tb.Helper()
+	s := b.Scrub()
+	for more := true; more; {
+		var err error
+		if more, err = s.Step(); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	return s
+}
+
+// repair brings the rows of the parts that differ, or are bad, from another.
+func repair(tb testing.TB, b, from *store.Bucket) store.Applied {
+	tb.Helper()
+	mine := b.Sums()
+	snap, err := from.Snapshot()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer func() { _ = snap.Close() }()
+	var wanted [oplog.HashParts]bool
+	for n, sum := range mine.Parts {
+		wanted[n] = sum != snap.Sums[n]
+	}
+	for _, n := range mine.Bad {
+		wanted[n] = true
+	}
+	a, err := b.Repair(noon, all(tb, snap.Parts(&wanted, nil)), store.Mending{Gated: mine.Gated, Covered: snap.Clock.GE(mine.Clock)})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return a
+}
+
+// twins are two stores with the same writes.
+func twins(tb testing.TB) (kv *store.Map, a, b *store.Bucket) {
+	tb.Helper()
+	kv, _, a = fresh(tb)
+	b = join(tb, open(tb, store.NewMap(), "n2", 2), "b")
+	for i := range 50 {
+		write(tb, a, noon, put(fmt.Sprint("k", i), fmt.Sprint("v", i)))
+	}
+	write(tb, a, noon, del("k7"))
+	pull(tb, b, a, true, 100)
+	return kv, a, b
+}
+
+func alike(tb testing.TB, a, b *store.Bucket) {
+	tb.Helper()
+	check(tb, a)
+	check(tb, b)
+	if x, y := a.Digest(), b.Digest(); !x.Same(y) {
+		tb.Errorf("%+v and %+v", x, y)
+	}
+}
+
+func TestBadRowIsFoundNotServedAndRepaired(t *testing.T) {
+	for name, change := range map[string]func([]byte) []byte{
+		"value":   flip,
+		"hash":    func(v []byte) []byte { v[len(v)-5] ^= 4; return v },
+		"hlc":     func(v []byte) []byte { v[3] ^= 4; return v },
+		"version": func(v []byte) []byte { v[0] = 9; return v },
+		"short":   func(v []byte) []byte { return v[:5] },
+		"empty":   func([]byte) []byte { return []byte{} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			kv, a, b := twins(t)
+			alter(t, kv, "k3", change)
+			var corrupt *store.CorruptError
+			if _, _, err := a.Get([]byte("k3")); !errors.As(err, &corrupt) {
+				t.Errorf("reads as %v", err)
+			}
+			snap, err := a.Snapshot()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = snap.Close() }()
+			for road, rows := range map[string]func(func(oplog.Entry, error) bool){"by key": snap.Rows(nil, nil), "by log": snap.Log(nil)} {
+				err := error(nil)
+				for e, failed := range rows {
+					if err = failed; string(e.Key) == "k3" {
+						t.Errorf("served %s", road)
+					}
+				}
+				if !errors.As(err, &corrupt) {
+					t.Errorf("%s: %v", road, err)
+				}
+			}
+			if s := scrub(t, a); s.Bad != 1 || len(s.Found) != 1 || string(s.Found[0]) != "k3" || a.BadRows() != 1 {
+				t.Errorf("scrub found %d bad rows, %q", s.Bad, s.Found)
+			}
+			if s := scrub(t, a); s.Bad != 1 || len(s.Found) != 0 || s.Fixed != 0 {
+				t.Errorf("scrub again: %+v", s.Found)
+			}
+			if r := repair(t, a, b); len(r.Changes) != 1 || string(r.Changes[0].Entry.Value) != "v3" {
+				t.Errorf("repaired %+v", r.Changes)
+			}
+			if a.BadRows() != 0 {
+				t.Error("still bad")
+			}
+			if name != "value" && name != "hash" {
+				// The sums counted what could be read of the row.
+				scrub(t, a)
+			}
+			alike(t, a, b)
+		})
+	}
+}
+
+func TestLostRowIsPutBack(t *testing.T) {
+	kv, a, b := twins(t)
+	alter(t, kv, "k3", lose)
+	if a.Digest().Sum != b.Digest().Sum {
+		t.Fatal("sums kept with writes see what nobody wrote")
+	}
+	if s := scrub(t, a); s.Fixed == 0 || a.Digest().Sum == b.Digest().Sum {
+		t.Fatalf("scrub fixed %d sums", s.Fixed)
+	}
+	if r := repair(t, b, a); len(r.Changes) != 0 {
+		t.Errorf("a row that one lost changed the other: %+v", r.Changes)
+	}
+	if r := repair(t, a, b); len(r.Changes) != 1 {
+		t.Errorf("repaired %+v", r.Changes)
+	}
+	alike(t, a, b)
+}
+
+// TestRepairTakesTheLaterRow: a copy that a bug left behind follows, one that is
+// ahead stays.
+func TestRepairTakesTheLaterRow(t *testing.T) {
+	kv, a, b := twins(t)
+	_, old := dataRow(t, kv, "k3")
+	write(t, a, noon, put("k3", "newer"))
+	pull(t, b, a, true, 100)
+	alter(t, kv, "k3", func([]byte) []byte { return old })
+	scrub(t, a)
+	if r := repair(t, b, a); len(r.Changes) != 0 {
+		t.Errorf("the later row went: %+v", r.Changes)
+	}
+	if repair(t, a, b); value(t, a, "k3") != "newer" || value(t, b, "k3") != "newer" {
+		t.Errorf("%s and %s", value(t, a, "k3"), value(t, b, "k3"))
+	}
+}
+
+// TestOneStampTwoContents: both sides find the same winner, and tell of it.
+func TestOneStampTwoContents(t *testing.T) {
+	_, a, b := twins(t)
+	e := get(t, a, "k3")
+	e.Value = []byte("other")
+	merged := func(x *store.Bucket, e oplog.Entry) string {
+		r, err := x.Repair(noon, []oplog.Entry{e}, store.Mending{Gated: x.Sums().Gated, Covered: true})
+		if err != nil || len(r.Forks) != 1 {
+			t.Errorf("%+v, %v", r.Forks, err)
+		}
+		return value(t, x, "k3")
+	}
+	got := merged(a, e)
+	own := get(t, b, "k3")
+	if _, err := b.Repair(noon, []oplog.Entry{e}, store.Mending{Gated: b.Sums().Gated, Covered: true}); err != nil {
+		t.Fatal(err)
+	}
+	if e.Hash() > own.Hash() {
+		e = own // then b has the winner by now
+	}
+	if other := merged(b, e); other != got {
+		t.Errorf("%q and %q", got, other)
+	}
+	alike(t, a, b)
+}
+
+func TestRepairLeavesCollectedDeletesAlone(t *testing.T) {
+	_, a, b := twins(t)
+	if c, err := a.Collect(noon.Add(time.Second), store.CollectOptions{Force: true, Upto: 1 << 63}); err != nil || c.Tombstones != 1 {
+		t.Fatalf("%+v, %v", c, err)
+	}
+	gone := get(t, b, "k7")
+	r, err := a.Repair(noon, []oplog.Entry{gone}, store.Mending{Gated: a.Sums().Gated, Covered: true})
+	if err != nil || len(r.Changes) != 0 || get(t, a, "k7").Key != nil {
+		t.Errorf("a collected delete came back: %+v, %v", r.Changes, err)
+	}
+	alike(t, a, b)
+}
+
+// TestLatePageOfARepairIsRefused: what was deleted and collected meanwhile would
+// come back.
+func TestLatePageOfARepairIsRefused(t *testing.T) {
+	_, a, b := twins(t)
+	before := a.Sums()
+	late := get(t, b, "k3")
+	write(t, a, noon, del("k3"))
+	if _, err := a.Collect(noon.Add(time.Second), store.CollectOptions{Force: true, Upto: 1 << 63}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Repair(noon, []oplog.Entry{late}, store.Mending{Gated: before.Gated, Covered: true}); !errors.Is(err, store.ErrMoved) {
+		t.Errorf("a late page was answered with %v", err)
+	}
+	if value(t, a, "k3") != "-" {
+		t.Error("a delete came back")
+	}
+}
+
+// TestRowBelowTheGuardIsPutBackAnew is M3 on this road: the key may have been
+// deleted by what was collected here.
+func TestRowBelowTheGuardIsPutBackAnew(t *testing.T) {
+	kv, a, b := twins(t)
+	if _, err := a.Collect(noon.Add(time.Second), store.CollectOptions{Force: true, Upto: 1 << 63}); err != nil {
+		t.Fatal(err)
+	}
+	alter(t, kv, "k3", lose)
+	scrub(t, a)
+	r := repair(t, a, b)
+	if r.Ambiguous != 1 || len(r.Reissued.Entries) != 1 || value(t, a, "k3") != "v3" {
+		t.Fatalf("%+v", r)
+	}
+	pull(t, b, a, true, 100)
+	scrub(t, a) // the lost row's log row is left
+	check(t, a)
+	check(t, b)
+	if value(t, b, "k3") != "v3" || a.Digest().Sum != b.Digest().Sum {
+		t.Error("the copies differ")
+	}
+}
+
+// TestScrubBesideWrites: what changes before and behind it is counted once.
+func TestScrubBesideWrites(t *testing.T) {
+	eachSeed(t, 20, func(t *testing.T, rnd *rand.Rand) {
+		_, _, b := fresh(t)
+		some := func(n int) {
+			for range n {
+				key := fmt.Sprint("k", rnd.IntN(4000))
+				if rnd.IntN(3) == 0 {
+					write(t, b, noon, del(key))
+				} else {
+					write(t, b, noon, put(key, fmt.Sprint(rnd.IntN(9))))
+				}
+			}
+		}
+		some(5000)
+		s := b.Scrub()
+		for more := true; more; {
+			var err error
+			if more, err = s.Step(); err != nil {
+				t.Fatal(err)
+			}
+			some(200)
+			if more && rnd.IntN(3) == 0 {
+				if _, err := b.Collect(noon.Add(time.Hour), store.CollectOptions{Force: true, Upto: 1 << 63, Limit: 100}); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if s.Fixed != 0 || s.Bad != 0 || s.Rows < 1000 {
+			t.Errorf("scrub of %d good rows: %d bad, fixed %d sums", s.Rows, s.Bad, s.Fixed)
+		}
+		check(t, b)
+	})
+}
+
+// TestWritesGoOverABadRow: local ones and those of others.
+func TestWritesGoOverABadRow(t *testing.T) {
+	kv, a, b := twins(t)
+	alter(t, kv, "k3", flip)
+	alter(t, kv, "k4", func(v []byte) []byte { return v[:3] })
+	w := write(t, a, noon, put("k3", "new"), put("k5", "x"))
+	apply(t, b, noon, live(w))
+	apply(t, a, noon, live(write(t, b, noon, put("k4", "from b"))))
+	scrub(t, a)
+	if value(t, a, "k3") != "new" || value(t, a, "k4") != "from b" || a.BadRows() != 0 {
+		t.Errorf("%s %s, %d bad rows", value(t, a, "k3"), value(t, a, "k4"), a.BadRows())
+	}
+	if a.Digest().Sum != b.Digest().Sum {
+		t.Error("the copies differ")
+	}
+}
+
+// TestBadRowIsRestoredByOneWhoLagsBehind: nobody can follow a node whose streams
+// break off at a bad row, so those who lag behind must be able to mend it.
+func TestBadRowIsRestoredByOneWhoLagsBehind(t *testing.T) {
+	kv, a, b := twins(t)
+	write(t, a, noon, put("k9", "ahead"), put("k10", "ahead"))
+	alter(t, kv, "k3", flip)
+	alter(t, kv, "k9", flip)
+	scrub(t, a)
+	if r := repair(t, a, b); len(r.Changes) != 1 || value(t, a, "k3") != "v3" {
+		t.Errorf("%+v", r.Changes)
+	}
+	if a.BadRows() != 1 {
+		t.Errorf("%d bad rows, want that which nobody else has", a.BadRows())
+	}
+}
+
+// TestReconcileIsNotServedFromARottenDisk is C7: what is not there was not
+// necessarily deleted.
+func TestReconcileIsNotServedFromARottenDisk(t *testing.T) {
+	for name, change := range map[string]func([]byte) []byte{"flip": flip, "lost": lose, "sound": nil} {
+		t.Run(name, func(t *testing.T) {
+			kv, a, _ := twins(t)
+			if change != nil {
+				alter(t, kv, "k3", change)
+			}
+			snap, err := a.Snapshot()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = snap.Close() }()
+			for _, behind := range []string{"", "k4", "z"} { // what was skipped counts, too
+				rows, err := 0, error(nil)
+				for _, failed := range snap.Counted([]byte(behind)) {
+					if err = failed; err == nil {
+						rows++
+					}
+				}
+				if store.IsCorrupt(err) != (change != nil) || change == nil && behind == "" && rows != 50 {
+					t.Errorf("behind %q: %d rows, %v", behind, rows, err)
+				}
+			}
+		})
+	}
+}
+
+// TestRemovedRowsAreKept is C7: what a reconcile takes away is kept for a while,
+// over a restart, and does not push out what lost a conflict.
+func TestRemovedRowsAreKept(t *testing.T) {
+	kv := store.NewMap()
+	s := open(t, kv, "n2", 2)
+	b := join(t, s, "b")
+	_, _, a := fresh(t)
+	write(t, a, noon, put("kept", "1"), put("deleted", "2"))
+	pull(t, b, a, true, 100)
+	write(t, a, noon, del("deleted"))
+	if _, err := a.Collect(noon.Add(time.Second), store.CollectOptions{Force: true, Upto: 1 << 63}); err != nil {
+		t.Fatal(err)
+	}
+	reconcile(t, b, a, 10, -1)
+	if value(t, b, "deleted") != "-" {
+		t.Fatal("not removed")
+	}
+	if err := s.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	kv.Crash(0)
+	b, _ = open(t, kv, "n2", 3).Bucket("b")
+	n := 0
+	for l, err := range b.Lost() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n++; !l.Removed || string(l.Entry.Value) != "2" || !l.At.Equal(noon) {
+			t.Errorf("%+v", l)
+		}
+	}
+	if n != 1 {
+		t.Errorf("%d rows kept", n)
+	}
+}
