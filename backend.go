@@ -31,8 +31,8 @@ func (n serviceBackend) Get(ctx context.Context, bucket string, key []byte) (opl
 	return e, apiError(err)
 }
 
-// Write implements api.Backend: each operation stands for itself, and an error
-// of one leaves the others alone.
+// Write implements api.Backend: unless they are to be one, each operation stands
+// for itself, and an error of one leaves the others alone.
 func (n serviceBackend) Write(ctx context.Context, bucket string, ops []api.WriteOp, o api.WriteOptions) ([]api.WriteResult, error) {
 	l, err := n.loop(bucket)
 	if errors.Is(err, ErrNoBucket) && o.CreateBucket {
@@ -43,6 +43,9 @@ func (n serviceBackend) Write(ctx context.Context, bucket string, ops []api.Writ
 	}
 	if err != nil {
 		return nil, apiError(err)
+	}
+	if o.Atomic {
+		return l.writeAtomic(ctx, ops)
 	}
 	results := make([]api.WriteResult, len(ops))
 	group := make([]store.Op, 0, len(ops))
@@ -67,6 +70,23 @@ func (n serviceBackend) Write(ctx context.Context, bucket string, ops []api.Writ
 	}
 	for i, e := range entries {
 		results[place[i]] = l.outcome(group[i], e)
+	}
+	return results, nil
+}
+
+// writeAtomic writes the operations as one batch.
+func (l *loop) writeAtomic(ctx context.Context, ops []api.WriteOp) ([]api.WriteResult, error) {
+	batch := make([]store.Op, len(ops))
+	for i, op := range ops {
+		batch[i] = store.Op{Key: op.Key, Value: op.Value, Delete: op.Delete}
+	}
+	entries, err := l.writeBatch(ctx, batch)
+	if err != nil {
+		return nil, apiError(err)
+	}
+	results := make([]api.WriteResult, len(entries))
+	for i, e := range entries {
+		results[i] = l.outcome(batch[i], e)
 	}
 	return results, nil
 }

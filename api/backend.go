@@ -61,6 +61,10 @@ type WriteOptions struct {
 	CreateBucket bool
 	// SkipUnchanged leaves keys alone that have the very value already.
 	SkipUnchanged bool
+	// Atomic writes all ops or none, as one. An op that is refused is then the
+	// error of Write; a delete of a key that has no row is a result with
+	// ErrNotFound and no reason to leave the others out.
+	Atomic bool
 }
 
 // A WriteResult is what became of one WriteOp.

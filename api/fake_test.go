@@ -87,6 +87,10 @@ func (f *fake) Write(_ context.Context, bucket string, ops []api.WriteOp, o api.
 	}
 	out := make([]api.WriteResult, 0, len(ops))
 	for _, op := range ops {
+		if _, ok := f.rows[bucket][string(op.Key)]; o.Atomic && op.Delete && !ok {
+			out = append(out, api.WriteResult{Err: api.ErrNotFound})
+			continue
+		}
 		out = append(out, f.write(bucket, op, o))
 	}
 	return out, nil

@@ -17,6 +17,7 @@ const (
 	verbPut    = "put"
 	verbDel    = "del"
 	verbLoad   = "load"
+	verbBatch  = "batch"
 	verbLs     = "ls"
 	verbWatch  = "watch"
 	verbSync   = "sync"
@@ -36,6 +37,7 @@ func (s *Service) verbs() map[string]handler {
 		verbPut:    s.ready(s.put),
 		verbDel:    s.ready(s.del),
 		verbLoad:   s.ready(s.load),
+		verbBatch:  s.ready(s.batch),
 		verbLs:     s.ready(s.list),
 		verbWatch:  s.ready(s.watch),
 		verbSync:   s.ready(s.sync),

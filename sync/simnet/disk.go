@@ -106,6 +106,7 @@ func (n *Node) applyNext(bucket string) {
 		n.reissued(a.Bucket, merged.Reissued)
 		ev, err = applied, applied.Err
 	case syncer.ApplyPage:
+		n.tears(a)
 		merged, applied := carry.Page(n.store, n.wall(), a)
 		n.reissued(a.Bucket, merged.Reissued)
 		ev, err = applied, applied.Err

@@ -35,6 +35,7 @@ func (n *Node) Restore() {
 	n.Crash()
 	n.disk.end()
 	n.disk = n.backup.image()
+	n.mayTear()
 	n.w.Stats.Count[Restores]++
 	n.w.ledger.forget(n)
 	n.w.note("%s gets an older disk back", n.name)
@@ -89,6 +90,7 @@ func (n *Node) Copy() {
 	c.name, c.codec, c.Options, c.clone = n.name, n.codec, n.Options, true
 	c.disk.end()
 	c.disk, c.life = n.disk.image(), 1
+	c.mayTear()
 	w.nodes = append(w.nodes, c)
 	w.Stats.Count[Clones]++
 	w.note("%s is copied", n.name)

@@ -42,7 +42,8 @@ type Node struct {
 	full     bool
 	away     time.Time // since when the node is down
 	events   []syncer.Raise
-	problem  error // the first broken promise that only an onlooker sees
+	torn     map[string]tearing // by bucket, over restarts
+	problem  error              // the first broken promise that only an onlooker sees
 }
 
 // A group is a commit group whose live message leaves once it is on disk.
@@ -52,7 +53,7 @@ type group struct {
 }
 
 func newNode(w *World, i int) *Node {
-	n := &Node{w: w, index: i, name: string(rune('a' + i)), disk: w.newDisk(), codec: oplog.Msgpack}
+	n := &Node{w: w, index: i, name: string(rune('a' + i)), disk: w.newDisk(), codec: oplog.Msgpack, torn: map[string]tearing{}}
 	if w.rnd.IntN(5) == 0 {
 		n.codec = oplog.JSON
 	}
@@ -193,6 +194,7 @@ func (n *Node) Write(bucket string, ops ...store.Op) {
 		panic(fmt.Sprintf("simnet: write: %v", err))
 	}
 	n.w.Stats.Count[Writes] += len(written.Entries)
+	n.countBatch(written)
 	for _, e := range written.Entries {
 		n.w.ledger.issue(bucket, e)
 		n.w.note("%s writes %s/%q tombstone=%v %s", n.name, bucket, e.Key, e.Tombstone, e.Stamp)

@@ -198,7 +198,7 @@ func (w *World) turn(rnd *rand.Rand) {
 		for i := range ops {
 			ops[i] = w.op(rnd)
 		}
-		n.Write(w.bucket(rnd), ops...)
+		n.Write(w.bucket(rnd), together(rnd, ops)...)
 	}
 	pause := []time.Duration{0, time.Millisecond, 20 * time.Millisecond, 300 * time.Millisecond, 4 * time.Second}
 	w.Run(pause[rnd.IntN(len(pause))])

@@ -50,6 +50,7 @@ const (
 	Cutoffs
 	Compared
 	Announced
+	Batches // of many keys, all or nothing
 	Overflows
 	Stable // tombstones collected because all had them
 	Reconciles
@@ -66,7 +67,7 @@ var names = [kinds]string{
 	CutPages: "links cut as a page leaves", ClockSteps: "steps of a wall clock", Restarts: "restarts",
 	Restores: "older disks put back", Clones: "copies of a disk started", Fences: "younger doubles fenced",
 	Evictions: "collections without a member", Forced: "tombstones collected by force",
-	Pulls: "pulls", Pages: "pages", Cutoffs: "streams cut", Compared: "clocks compared by parts", Announced: "announced writes",
+	Pulls: "pulls", Pages: "pages", Cutoffs: "streams cut", Compared: "clocks compared by parts", Announced: "announced writes", Batches: "atomic batches",
 	Overflows: "overflows of the gap buffer", Stable: "stable tombstones collected", Reconciles: "reconciles",
 	Reissued: "writes issued again",
 }
