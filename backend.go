@@ -34,6 +34,9 @@ func (n serviceBackend) Get(ctx context.Context, bucket string, key []byte) (opl
 // Write implements api.Backend: unless they are to be one, each operation stands
 // for itself, and an error of one leaves the others alone.
 func (n serviceBackend) Write(ctx context.Context, bucket string, ops []api.WriteOp, o api.WriteOptions) ([]api.WriteResult, error) {
+	if n.Replica() {
+		return nil, apiError(ErrReplica) // and no bucket is made for it
+	}
 	l, err := n.loop(bucket)
 	if errors.Is(err, ErrNoBucket) && o.CreateBucket {
 		var b *Bucket
@@ -272,6 +275,8 @@ func asAPIError(err error) *api.Error {
 		{is(ErrOverloaded), api.ErrOverloaded},
 		{is(ErrClosed), api.ErrStopping},
 		{is(ErrSlowWatcher), api.ErrSlow},
+		{is(ErrReplica), api.ErrReplica},
+		{is(ErrWiped), api.ErrWiped},
 		{as[*FencedError], api.ErrFenced},
 		{as[*store.ReadOnlyError], api.ErrReadOnly},
 		{as[*bus.NameError], api.ErrBadBucket},

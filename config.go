@@ -35,6 +35,12 @@ type Config struct {
 	// Conn is the connection to NATS. It stays the caller's: Close leaves it
 	// open. ConnectOptions are the options it should be made with.
 	Conn *nats.Conn
+	// Replica makes the node one that pulls and follows live, and passes on what
+	// it has, but never writes: each local write is ErrReplica. A Dir that has
+	// ever been a master's, and written, is refused with ErrHasWritten. What a
+	// replica cannot judge it does not keep: it may empty a bucket and fill it
+	// anew, while its readers see a part of the rows.
+	Replica bool
 	// Buckets are the buckets to hold. Default: every bucket heard of, and
 	// "default".
 	Buckets []string
@@ -59,6 +65,8 @@ type Config struct {
 	// collected without it. One that returns later than that compares all its
 	// rows with another's. Default 30 days.
 	EvictAfter time.Duration
+	// EvictReplicasAfter is the same of a replica. Default 24h.
+	EvictReplicasAfter time.Duration
 	// CollectEvery is how often the node looks for tombstones that everybody
 	// has. Default 1m.
 	CollectEvery time.Duration
@@ -88,6 +96,7 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.LowWater, 64<<20)
 	setDefault(&c.MaxDrift, 5*time.Minute)
 	setDefault(&c.EvictAfter, 30*24*time.Hour)
+	setDefault(&c.EvictReplicasAfter, 24*time.Hour)
 	setDefault(&c.CollectEvery, time.Minute)
 	setDefault(&c.Queue, 4096)
 	setDefault(&c.Logger, slog.New(slog.DiscardHandler))

@@ -46,6 +46,9 @@ func (b *Bucket) Conflicts(ctx context.Context) iter.Seq2[Lost, error] {
 // deletes the key if it was a delete, and takes it off the list. ErrNotFound if
 // it is not on the list. It returns as Put does.
 func (b *Bucket) TakeConflict(ctx context.Context, dot oplog.Dot) (Entry, error) {
+	if b.node.Replica() {
+		return Entry{}, ErrReplica
+	}
 	for l, err := range b.Conflicts(ctx) {
 		if err != nil {
 			return Entry{}, err

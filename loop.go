@@ -74,6 +74,9 @@ func newLoop(n *Node, b *store.Bucket, name string) *loop {
 // write queues operations and waits for their group. An error that wraps
 // ctx.Err() while waiting for the disk leaves open whether they were written.
 func (l *loop) write(ctx context.Context, ops []store.Op) ([]oplog.Entry, error) {
+	if l.node.cfg.Replica {
+		return nil, ErrReplica
+	}
 	if reason := l.node.fence.Load(); reason != nil {
 		return nil, &FencedError{Reason: *reason}
 	}
@@ -355,8 +358,26 @@ func (l *loop) apply(list []syncer.Action) []syncer.Action {
 		l.node.feed(ev)
 	case syncer.Collect:
 		l.collect(a)
+	case syncer.Wipe:
+		l.wipe(a)
 	}
 	return list[1:]
+}
+
+// wipe empties the bucket of a replica. Whoever watches it has to begin anew: of
+// what is deleted before the rows are back, nothing would tell.
+func (l *loop) wipe(a syncer.Wipe) {
+	l.order.Lock()
+	ev := carry.Wipe(l.node.store, a)
+	if ev.Err == nil {
+		l.hub.end(ErrWiped)
+	}
+	l.order.Unlock()
+	if ev.Err != nil {
+		l.node.log.Error("bucket not emptied", "bucket", l.name, "error", ev.Err)
+	}
+	l.node.touch(l.name)
+	l.node.feed(ev)
 }
 
 // collect drops what every member has seen deleted or expired.
@@ -398,7 +419,7 @@ func (l *loop) applyLive(run []syncer.ApplyLive) {
 
 // applied does what follows a merge, whatever road its entries came by.
 func (l *loop) applied(a store.Applied, err error) {
-	if err != nil {
+	if err != nil && !errors.Is(err, syncer.ErrAmbiguous) { // of which an event tells
 		l.node.log.Error("merge failed", "bucket", l.name, "error", err)
 	}
 	for i := range a.Future {

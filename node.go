@@ -22,7 +22,7 @@ import (
 	syncer "replicator/sync"
 )
 
-// A Node is a running master. Its methods may be used by many goroutines.
+// A Node is a running master, or a replica. Its methods may be used by many goroutines.
 type Node struct {
 	cfg   Config
 	log   *slog.Logger
@@ -60,7 +60,8 @@ const eventBacklog = 1024
 // Open opens the store in cfg.Dir and joins the fleet. ctx bounds the opening
 // alone; the node runs until Close. NATS need not be reachable: the node reads
 // and writes alone until it is. The errors that callers branch on are
-// *LockedError, *NodeNameError, *UnreadableError and ErrNewerFormat.
+// *LockedError, *NodeNameError, *UnreadableError, ErrNewerFormat and
+// ErrHasWritten.
 func Open(ctx context.Context, cfg Config) (*Node, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -98,6 +99,7 @@ func (n *Node) openStore() error {
 	nonce := newNonce()
 	n.store, err = store.Open(kv, now, store.Options{
 		Node: n.cfg.Node, Nonce: nonce, Epoch: newEpoch, MaxDrift: n.cfg.MaxDrift,
+		Replica: n.cfg.Replica,
 	})
 	if err != nil {
 		return errors.Join(err, kv.Close())
@@ -105,6 +107,7 @@ func (n *Node) openStore() error {
 	n.donor = carry.NewDonor(n.store)
 	n.self = oplog.Instance{
 		Node: n.store.Node(), Nonce: nonce, Prev: n.store.PrevNonce(), Started: now.UnixMilli(), Version: n.cfg.Version,
+		Replica: n.cfg.Replica,
 	}
 	return nil
 }
@@ -131,7 +134,7 @@ func (n *Node) start() error {
 		return err
 	}
 	n.engine = syncer.New(n.self, carry.View{Store: n.store}, syncer.Options{
-		JoinAll: joinAll, Members: members, EvictAfter: n.cfg.EvictAfter, CollectEvery: n.cfg.CollectEvery,
+		JoinAll: joinAll, Members: members, EvictAfter: n.cfg.EvictAfter, EvictReplicasAfter: n.cfg.EvictReplicasAfter, CollectEvery: n.cfg.CollectEvery,
 	})
 	n.group.Go(n.runEngine)
 	n.group.Go(n.runSync)
@@ -147,6 +150,9 @@ func (n *Node) start() error {
 	n.service, err = api.NewService(n.cfg.Conn, serviceBackend{n}, n.serviceOptions())
 	return err
 }
+
+// Replica reports whether the node only follows and takes no writes.
+func (n *Node) Replica() bool { return n.cfg.Replica }
 
 // Name returns the node's name.
 func (n *Node) Name() string { return n.self.Node }

@@ -13,7 +13,7 @@ import (
 // Status returns how the node stands: its buckets, and what it has heard of its
 // peers. It asks the engine and returns within ctx.
 func (n *Node) Status(_ context.Context) api.Status {
-	s := api.Status{Node: n.Name(), Version: n.Version(), Ready: n.Ready(), Online: n.online.Load(), Joins: n.cfg.Buckets}
+	s := api.Status{Node: n.Name(), Role: api.Role(n.Replica()), Version: n.Version(), Ready: n.Ready(), Online: n.online.Load(), Joins: n.cfg.Buckets}
 	if reason := n.fence.Load(); reason != nil {
 		s.Fenced = *reason
 	}
@@ -35,7 +35,7 @@ func (n *Node) Status(_ context.Context) api.Status {
 	for _, name := range sortedKeys(peers) {
 		p := peers[name]
 		s.Peers = append(s.Peers, api.PeerStatus{
-			Node: name, Version: p.Version, LastSeen: p.Heard.UTC(), Live: p.Live, Stopping: p.Stopped,
+			Node: name, Role: api.Role(p.Replica), Version: p.Version, LastSeen: p.Heard.UTC(), Live: p.Live, Stopping: p.Stopped,
 			OffsetMS: p.Offset.Milliseconds(),
 		})
 	}

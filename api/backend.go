@@ -15,6 +15,8 @@ type Backend interface {
 	Name() string
 	// Ready reports whether the node can serve requests now.
 	Ready() bool
+	// Replica reports whether the node takes no writes. It never changes.
+	Replica() bool
 	// Version is the version of the program, as SemVer where it is one.
 	Version() string
 	// Get returns the live row of key, ErrNotFound or ErrNoBucket. The caller

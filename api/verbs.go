@@ -28,8 +28,12 @@ const (
 	verbTake      = "take"
 )
 
-// anyVerbs are those that any node may answer: one request, one reply.
-var anyVerbs = []string{verbGet, verbPut, verbDel, verbLs, verbStatus}
+// anyVerbs are those that any node may answer: one request, one reply. Those of
+// masterVerbs it may if it is a master.
+var (
+	anyVerbs    = []string{verbGet, verbLs, verbStatus}
+	masterVerbs = []string{verbPut, verbDel}
+)
 
 func (s *Service) verbs() map[string]handler {
 	return map[string]handler{

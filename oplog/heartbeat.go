@@ -55,16 +55,18 @@ type Instance struct {
 	Started    int64  // milliseconds since 1970
 	Version    string // of the program
 	MaxPayload uint64 // bytes its NATS server lets into one message
+	Replica    bool   // it only follows and never writes
 }
 
 func codeInstance(c coder, i *Instance) {
-	c.object("from", 6, func(c coder) {
+	c.object("from", 7, func(c coder) {
 		c.str("node", &i.Node)
 		c.nonce("nonce", &i.Nonce)
 		c.nonce("prev", &i.Prev)
 		c.int("started", &i.Started)
 		c.str("version", &i.Version)
 		c.uint("max_payload", &i.MaxPayload)
+		c.bool("replica", &i.Replica)
 	})
 }
 

@@ -107,6 +107,9 @@ func (t *tx) observe(now time.Time, e *oplog.Entry, a *Applied) {
 // collected, once more as an own new write: all will agree on that. Its
 // timestamp is as low as can be: what somebody wrote since should beat it.
 func (t *tx) reissue(s *slot, a *Applied) error {
+	if t.b.s.opts.Replica {
+		return ErrAmbiguous
+	}
 	e := oplog.Entry{Key: s.cur.Key, Value: s.cur.Value, Expiry: s.cur.Expiry}
 	r, err := t.issueAt(max(t.guard(), s.cur.Stamp.HLC)+1, s, e)
 	if err != nil {

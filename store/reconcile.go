@@ -403,6 +403,9 @@ func (t *tx) judge(now time.Time, key []byte, p *oplog.Entry, st *Stretch, a *Ap
 		}
 		t.stage[string(key)] = v
 	case !e.Tombstone && absent && e.Stamp.HLC <= max(t.gcts, st.Token.Rec.GCTS):
+		if t.b.s.opts.Replica {
+			return ErrAmbiguous
+		}
 		t.stage[string(key)] = &verdict{stamp: e.Stamp, reissue: true}
 	}
 	return nil

@@ -32,6 +32,10 @@ type Options struct {
 	MaxDrift time.Duration
 	// MaxBuckets is the most buckets to join. Default 1024.
 	MaxBuckets int
+	// Replica makes the store one that only follows others. It issues nothing,
+	// so it holds no write that nobody else has seen, and may be emptied: see
+	// Bucket.Wipe. A store that has ever written is refused with ErrHasWritten.
+	Replica bool
 }
 
 func (o *Options) setDefaults() {
@@ -129,6 +133,9 @@ func (s *Store) begin() error {
 		s.node = was.node
 	case was.node != "" && was.node != s.node:
 		return &NodeNameError{Stored: was.node, Given: s.node}
+	}
+	if s.opts.Replica && was.epoch != 0 {
+		return fmt.Errorf("%w: node %s", ErrHasWritten, s.node)
 	}
 	if s.node == "" {
 		return ErrNoNode
@@ -267,7 +274,11 @@ func (s *Store) finishSweeps() error {
 		if !b.sweeping() {
 			continue
 		}
-		if err := b.sweep(nil, &Applied{}); err != nil { // what it writes anew, the peers pull
+		err := b.sweep(nil, &Applied{}) // what it writes anew, the peers pull
+		if errors.Is(err, ErrAmbiguous) {
+			err = b.empty()
+		}
+		if err != nil {
 			return err
 		}
 		swept = true

@@ -55,6 +55,9 @@ func (b *Bucket) Write(now time.Time, ops []Op) (Written, error) {
 	if err := checkOps(ops); err != nil {
 		return Written{}, err
 	}
+	if b.s.opts.Replica {
+		return Written{}, ErrReplica
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if err := b.s.writable(); err != nil {

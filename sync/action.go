@@ -93,6 +93,9 @@ type (
 		Upto   oplog.HLC
 	}
 
+	// Wipe empties the bucket of a replica. Wiped follows.
+	Wipe struct{ Bucket string }
+
 	// SaveMember keeps what is known of a member over a restart.
 	SaveMember struct{ Member Member }
 
@@ -148,6 +151,7 @@ const (
 	EventCaughtUp   EventKind = "caught_up"   // the bucket follows live again
 	EventReconcile  EventKind = "reconcile"   // all rows are compared with a donor that collected deletes we never saw
 	EventReconciled EventKind = "reconciled"  // that has ended
+	EventWiped      EventKind = "wiped"       // a replica empties the bucket, to fill it anew
 )
 
 func (Beat) action()          {}
@@ -161,6 +165,7 @@ func (ReadPage) action()      {}
 func (CloseSnapshot) action() {}
 func (ShrinkFrames) action()  {}
 func (Collect) action()       {}
+func (Wipe) action()          {}
 func (SaveMember) action()    {}
 func (JoinBucket) action()    {}
 func (Fence) action()         {}

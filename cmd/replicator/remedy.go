@@ -108,6 +108,8 @@ func explainCode(err error, e *api.Error) string {
 	switch e.Code {
 	case api.ErrNoBucket.Code:
 		return fmt.Sprintf("%s; put and import make one with --create", err)
+	case api.ErrReplica.Code:
+		return fmt.Sprintf("%s; name a master with --node, replicator status --json lists them", err)
 	case api.ErrFenced.Code:
 		return fmt.Sprintf("%s; stop one of the two, or stop this one and give it a name of its own with: replicator rename NEW --data DIR", err)
 	}

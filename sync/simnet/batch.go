@@ -49,6 +49,15 @@ func (n *Node) tears(a syncer.ApplyPage) {
 	}
 }
 
+// tornAgain notes that a crash may have brought back a state before the end of a
+// pull in key order.
+func (n *Node) tornAgain() {
+	for bucket, t := range n.torn {
+		t.on = true
+		n.torn[bucket] = t
+	}
+}
+
 // mayTear notes that the disk is another one, which may hold parts of batches.
 func (n *Node) mayTear() {
 	for _, bucket := range n.w.cfg.Buckets {

@@ -19,7 +19,7 @@ func (w *World) Check() error {
 	}
 	for _, bucket := range w.cfg.Buckets {
 		for _, n := range w.nodes {
-			if err := errors.Join(w.checkCover(n, bucket), w.checkBatches(n, bucket)); err != nil {
+			if err := errors.Join(w.checkCover(n, bucket), w.checkBatches(n, bucket), w.checkReplica(n, bucket)); err != nil {
 				return err
 			}
 		}

@@ -54,6 +54,8 @@ func (n *Node) actOnStore(a syncer.Action) {
 	case syncer.Collect:
 		n.countEviction()
 		n.queueApply(a.Bucket, a)
+	case syncer.Wipe:
+		n.queueApply(a.Bucket, a)
 	case syncer.SaveMember:
 		if err := n.store.SaveMember(store.Member(a.Member)); !n.full {
 			n.report(err)
@@ -124,11 +126,15 @@ func (n *Node) applyNext(bucket string) {
 		gone, err = carry.Collect(n.store, n.wall(), a)
 		n.w.Stats.Count[Stable] += gone
 		n.w.note("%s collects %d rows of %s up to %s", n.name, gone, a.Bucket, a.Upto)
+	case syncer.Wipe:
+		wiped := n.wipe(a)
+		ev, err = wiped, wiped.Err
 	}
 	if refused && !n.full {
 		n.store.ClearReadOnly()
 	}
 	stale := errors.Is(err, store.ErrReconciling) || errors.Is(err, store.ErrOutOfOrder) // of a session given up
+	stale = stale || n.replica && errors.Is(err, store.ErrAmbiguous)
 	if !errors.Is(err, errFull) && !stale {
 		n.reportGap(err)
 	}

@@ -19,6 +19,7 @@ type Node struct {
 	name    string
 	skew    time.Duration // of the wall clock against the world's
 	started time.Duration // the skew when the engine began: its time has no steps
+	replica bool          // it never writes
 	clone   bool          // a copy of another node, with its name
 	codec   oplog.Codec
 	Options syncer.Options
@@ -57,6 +58,7 @@ func newNode(w *World, i int) *Node {
 	if w.rnd.IntN(5) == 0 {
 		n.codec = oplog.JSON
 	}
+	n.replica = i >= w.cfg.Nodes-w.cfg.Replicas && i < w.cfg.Nodes
 	if w.cfg.Codec != "" {
 		n.codec = w.cfg.Codec
 	}
@@ -97,7 +99,7 @@ func (n *Node) Start() {
 	}
 	nonce := n.w.nonce()
 	st, err := store.Open(n.disk.open(), n.wall(), store.Options{
-		Node: n.name, Nonce: nonce, Epoch: func() uint64 { return n.w.rnd.Uint64() | 1 },
+		Node: n.name, Nonce: nonce, Epoch: func() uint64 { return n.w.rnd.Uint64() | 1 }, Replica: n.replica,
 	})
 	if err != nil {
 		panic(fmt.Sprintf("simnet: open %s: %v", n.name, err))
@@ -119,6 +121,7 @@ func (n *Node) Start() {
 	n.waiting, n.applies, n.events = map[string][]group{}, map[string][]syncer.Action{}, nil
 	self := oplog.Instance{
 		Node: n.name, Nonce: nonce, Prev: st.PrevNonce(), Started: n.w.now.UnixMilli(), Version: "sim",
+		Replica: n.replica,
 	}
 	o := n.Options
 	if o.Members, err = carry.Members(st); err != nil {
@@ -139,7 +142,7 @@ func (n *Node) introduce(st *store.Store) {
 		if m == n {
 			continue
 		}
-		err := st.SaveMember(store.Member{Node: m.name, Heard: n.wall(), Buckets: n.w.cfg.Buckets})
+		err := st.SaveMember(store.Member{Node: m.name, Heard: n.wall(), Buckets: n.w.cfg.Buckets, Replica: m.replica})
 		if err != nil {
 			panic(fmt.Sprintf("simnet: member of %s: %v", n.name, err))
 		}
@@ -156,6 +159,7 @@ func (n *Node) Crash() {
 		return
 	}
 	unsynced, lost := n.disk.crash(n.w.rnd)
+	n.tornAgain()
 	n.up, n.store, n.engine, n.donor = false, nil, nil, nil
 	n.away = n.w.now
 	n.ease()
@@ -186,6 +190,10 @@ func (n *Node) Write(bucket string, ops ...store.Op) {
 		return
 	}
 	written, err := b.Write(n.wall(), ops)
+	if n.replica {
+		n.mustNotWrite(err)
+		return
+	}
 	if n.full {
 		n.mustRefuse(err)
 		return

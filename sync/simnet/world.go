@@ -14,6 +14,7 @@ import (
 // faults.
 type Config struct {
 	Nodes    int
+	Replicas int // how many of them, the last ones, only follow
 	Buckets  []string
 	Codec    oplog.Codec   // of all nodes; empty for one drawn for each
 	Loss     float64       // of messages that never arrive
