@@ -38,8 +38,8 @@ type tearing struct {
 // of a donor that held parts while the pull ran.
 func (n *Node) tears(a syncer.ApplyPage) {
 	torn := a.Token != nil
-	if p := n.engine.Bucket(a.Bucket).Pull; p != nil && !torn {
-		for _, m := range n.w.named(p.Donor) {
+	if !torn {
+		for _, m := range n.w.named(n.donors[a.Session]) {
 			t := m.torn[a.Bucket]
 			torn = torn || t.on || !t.last.Before(n.w.now.Add(-tornMemory))
 		}

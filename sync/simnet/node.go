@@ -44,6 +44,7 @@ type Node struct {
 	away     time.Time // since when the node is down
 	events   []syncer.Raise
 	torn     map[string]tearing // by bucket, over restarts
+	donors   map[uint64]string  // by session
 	problem  error              // the first broken promise that only an onlooker sees
 }
 
@@ -118,6 +119,7 @@ func (n *Node) Start() {
 	}
 	n.started = n.skew
 	n.fenced, n.dirty, n.syncing = false, false, false
+	n.donors = map[uint64]string{}
 	n.waiting, n.applies, n.events = map[string][]group{}, map[string][]syncer.Action{}, nil
 	self := oplog.Instance{
 		Node: n.name, Nonce: nonce, Prev: st.PrevNonce(), Started: n.w.now.UnixMilli(), Version: "sim",
@@ -286,6 +288,7 @@ func (n *Node) act(a syncer.Action) {
 		}
 	case syncer.Send:
 		n.w.Stats.Count[Talk]++
+		n.donors[a.Session] = a.To
 		n.w.note("%s -> %s %s %s", n.name, a.To, a.Bucket, describe(a.Message))
 		reply := fmt.Sprintf("%s.%d", n.name, a.Session)
 		heard := false
