@@ -176,7 +176,7 @@ func (n serviceBackend) Conflicts(ctx context.Context, bucket string) iter.Seq2[
 			return
 		}
 		for l, err := range b.Conflicts(ctx) {
-			if !yield(api.Lost{Entry: l.Entry, At: l.At, Winner: l.Winner, Node: n.Name()}, apiError(err)) {
+			if !yield(api.Lost{Entry: l.Entry, At: l.At, Winner: l.Winner, Node: n.Name(), Parked: l.Parked}, apiError(err)) {
 				return
 			}
 		}

@@ -10,6 +10,7 @@ import (
 
 	"replicator/bus"
 	"replicator/oplog"
+	"replicator/store"
 )
 
 // Durability says when a write is answered.
@@ -25,6 +26,19 @@ const (
 	DurabilityInterval Durability = "interval"
 )
 
+// An AmbiguousPolicy says what this node writes in place of a value that may be
+// older than a forgotten delete. The write replicates, so all nodes agree, also
+// where they have different policies: the later write wins. A replica never
+// writes and has no use for one.
+type AmbiguousPolicy = store.Policy
+
+// The policies.
+const (
+	AmbiguousKeep   = store.Keep   // the value once more: a deleted key may come back
+	AmbiguousDelete = store.Delete // a delete: the value is lost
+	AmbiguousPark   = store.Park   // a delete; the value is kept, see Bucket.Conflicts
+)
+
 // A Config says which node to open. Dir and Conn are required.
 type Config struct {
 	// Node is the name of the node. Default: the name kept in Dir; for a new
@@ -35,6 +49,10 @@ type Config struct {
 	// Conn is the connection to NATS. It stays the caller's: Close leaves it
 	// open. ConnectOptions are the options it should be made with.
 	Conn *nats.Conn
+	// Ambiguous says what becomes of a value that a node wrote while it was away,
+	// if it may be older than a delete that everybody else has forgotten.
+	// Default AmbiguousKeep.
+	Ambiguous AmbiguousPolicy
 	// Replica makes the node one that pulls and follows live, and passes on what
 	// it has, but never writes: each local write is ErrReplica. A Dir that has
 	// ever been a master's, and written, is refused with ErrHasWritten. What a
@@ -108,6 +126,9 @@ func (c Config) check() error {
 		return fmt.Errorf("durability %q: want sync or interval", c.Durability)
 	}
 	if _, err := oplog.ParseCodec(string(c.Codec)); err != nil {
+		return err
+	}
+	if _, err := store.ParsePolicy(string(c.Ambiguous)); err != nil {
 		return err
 	}
 	if c.Node != "" {

@@ -24,6 +24,7 @@ type loop struct {
 	applies *queue[syncer.Action]
 	hub     *hub
 	meter   conflictMeter
+	doubts  conflictMeter // of ambiguous writes
 
 	// order is held while rows change and their changes are queued for watchers,
 	// so that watchers see them in the order in which they took effect.
@@ -429,6 +430,7 @@ func (l *loop) applied(a store.Applied, err error) {
 		l.node.raiseFork(l.name, &a.Forks[i].Received)
 	}
 	l.conflicts(a.Conflicts)
+	l.ambiguous(a.Ambiguous)
 	for _, err := range a.Refused {
 		l.node.log.Error("live message refused", "bucket", l.name, "error", err)
 	}

@@ -99,7 +99,7 @@ func (n *Node) openStore() error {
 	nonce := newNonce()
 	n.store, err = store.Open(kv, now, store.Options{
 		Node: n.cfg.Node, Nonce: nonce, Epoch: newEpoch, MaxDrift: n.cfg.MaxDrift,
-		Replica: n.cfg.Replica,
+		Replica: n.cfg.Replica, Ambiguous: n.cfg.Ambiguous,
 	})
 	if err != nil {
 		return errors.Join(err, kv.Close())

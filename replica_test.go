@@ -75,7 +75,7 @@ func TestWritesToAnyNodeLandOnAMaster(t *testing.T) {
 	for name, err := range map[string]error{
 		"put":  second(to.Put(t.Context(), "fresh", []byte("k"), nil, api.PutOptions{Create: true})),
 		"load": second(to.Load(t.Context(), "default", append(line, '\n'), api.LoadOptions{})),
-		"take": second(to.TakeConflict(t.Context(), "default", oplog.Dot{Origin: oplog.Origin{Node: "a", Epoch: 1}, Seq: 1})),
+		"take": second(to.TakeConflict(t.Context(), "", "default", oplog.Dot{Origin: oplog.Origin{Node: "a", Epoch: 1}, Seq: 1})),
 	} {
 		if !errors.Is(err, api.ErrReplica) {
 			t.Errorf("%s: %v", name, err)

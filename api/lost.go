@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -18,6 +19,7 @@ type Lost struct {
 	Winner oplog.Stamp // the write that beat it
 	Node   string      // the node that told
 	Size   int         // bytes of the value, which a list leaves out
+	Parked bool        // the node wrote a delete in its place, and keeps it, whoever wrote it
 }
 
 // A lostBody is a Lost on one line of JSON.
@@ -36,6 +38,7 @@ type lostBody struct {
 	WinnerHLC string  `json:"winner_hlc"`
 	WonWith   string  `json:"winner_timestamp"`
 	Node      string  `json:"node,omitempty"`
+	Parked    bool    `json:"parked,omitempty"`
 }
 
 // AppendJSON appends the lost write as one object, without the end of the line;
@@ -46,7 +49,7 @@ func (l *Lost) AppendJSON(b []byte, values bool) []byte {
 		ID: e.Dot().String(), Deleted: e.Tombstone, Size: max(l.Size, len(e.Value)),
 		HLC: e.Stamp.HLC.String(), Timestamp: formatMillis(e.Stamp.HLC.Millis()), LostAt: formatMillis(l.At.UnixMilli()),
 		Winner:    oplog.Dot{Origin: l.Winner.Origin, Seq: l.Winner.Seq}.String(),
-		WinnerHLC: l.Winner.HLC.String(), WonWith: formatMillis(l.Winner.HLC.Millis()), Node: l.Node,
+		WinnerHLC: l.Winner.HLC.String(), WonWith: formatMillis(l.Winner.HLC.Millis()), Node: l.Node, Parked: l.Parked,
 	}
 	body.Key, body.KeyB64 = splitData(e.Key)
 	if values && !e.Tombstone {
@@ -63,7 +66,7 @@ func parseLost(line []byte) (Lost, error) {
 	if err := json.Unmarshal(line, &body); err != nil {
 		return Lost{}, fmt.Errorf("lost write: %w", err)
 	}
-	l := Lost{Node: body.Node, Size: body.Size}
+	l := Lost{Node: body.Node, Size: body.Size, Parked: body.Parked}
 	dot, err := oplog.ParseDot(body.ID)
 	if err != nil {
 		return l, err
@@ -177,25 +180,27 @@ func (c *Client) namesOf(ctx context.Context, node string) ([]string, error) {
 	return names, nil
 }
 
-// Conflict returns one lost write with its value. Its node is asked, which the
-// dot names.
-func (c *Client) Conflict(ctx context.Context, bucket string, dot oplog.Dot) (Lost, error) {
-	list, err := c.lostOf(ctx, dot.Origin.Node, bucket, dot.String())
+// Conflict returns one lost write with its value. The node that keeps it is
+// asked: where it is empty, the one that the dot names.
+func (c *Client) Conflict(ctx context.Context, node, bucket string, dot oplog.Dot) (Lost, error) {
+	list, err := c.lostOf(ctx, cmp.Or(node, dot.Origin.Node), bucket, dot.String())
 	if err != nil || len(list) == 0 {
 		return Lost{}, err
 	}
 	return list[0], nil
 }
 
-// TakeConflict has the node of a lost write make it the newest of its key again.
-func (c *Client) TakeConflict(ctx context.Context, bucket string, dot oplog.Dot) (PutResult, error) {
+// TakeConflict has the node that keeps a lost write make it the newest of its key
+// again. An empty node is the one that the dot names.
+func (c *Client) TakeConflict(ctx context.Context, node, bucket string, dot oplog.Dot) (PutResult, error) {
 	var res PutResult
+	node = cmp.Or(node, dot.Origin.Node)
 	if err := bus.ValidBucket(bucket); err != nil {
 		return res, ErrBadBucket.With("%s", err)
 	}
-	m, err := c.call(ctx, bucket, dot.Origin.Node, verbTake, []byte(dot.String()))
+	m, err := c.call(ctx, bucket, node, verbTake, []byte(dot.String()))
 	if err != nil {
-		return res, c.named(dot.Origin.Node, err)
+		return res, c.named(node, err)
 	}
 	return res, readReply(verbTake, m.body, &res)
 }

@@ -44,18 +44,18 @@ func TestConflictsAreListedShownAndTaken(t *testing.T) {
 		}
 	}
 	dot := f.lost[0].Entry.Dot()
-	l, err := c.Conflict(t.Context(), "default", dot)
+	l, err := c.Conflict(t.Context(), "", "default", dot)
 	if err != nil || string(l.Entry.Value) != "v\xff" {
 		t.Errorf("show: %+v, %v", l, err)
 	}
-	if _, err := c.TakeConflict(t.Context(), "default", dot); err != nil {
+	if _, err := c.TakeConflict(t.Context(), "", "default", dot); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := c.Get(t.Context(), "default", []byte("k1")); err != nil || string(got.Value) != "v\xff" {
 		t.Errorf("after take: %q, %v", got.Value, err)
 	}
-	_, showErr := c.Conflict(t.Context(), "default", dot)
-	_, takeErr := c.TakeConflict(t.Context(), "default", dot)
+	_, showErr := c.Conflict(t.Context(), "", "default", dot)
+	_, takeErr := c.TakeConflict(t.Context(), "", "default", dot)
 	if !errors.Is(showErr, api.ErrNotFound) || !errors.Is(takeErr, api.ErrNotFound) {
 		t.Errorf("once it is taken: show %v, take %v", showErr, takeErr)
 	}

@@ -11,7 +11,8 @@ import (
 	"replicator/oplog"
 )
 
-// What is kept of own writes that lost: rule P1. The oldest go first.
+// What is kept of own writes that lost, and of writes that were parked: rules P1
+// and M3. The oldest go first.
 const (
 	maxLost      = 1000
 	maxLostBytes = 64 << 20
@@ -24,12 +25,13 @@ type Conflict struct {
 	Winner, Loser oplog.Entry
 }
 
-// A Lost is an own write that lost a conflict, as it is kept for people to look
-// at.
+// A Lost is an own write that lost a conflict, or a write of anybody that was
+// parked, as it is kept for people to look at.
 type Lost struct {
-	At     time.Time // when this node learned of the winner
+	At     time.Time // when this node learned of the winner, or wrote it
 	Entry  oplog.Entry
 	Winner oplog.Stamp
+	Parked bool // this node wrote a delete in its place: policy Park
 }
 
 // conflict notes that winner beat loser, if that was a conflict. A writer's row
@@ -67,6 +69,8 @@ func (b *Bucket) lostKey(at time.Time, n originNo, seq oplog.Seq) []byte {
 
 const lostV1 = 1
 
+const lostParked = 1 // a flag
+
 // writeLost adds own writes that lost and takes the oldest away. It returns the
 // references as they are once the batch is committed.
 func (t *tx) writeLost(batch Batch) []lostRef {
@@ -82,7 +86,11 @@ func (t *tx) writeLost(batch Batch) []lostRef {
 	for i := range t.lost {
 		l := &t.lost[i]
 		key := t.b.lostKey(l.At, t.number(l.Entry.Stamp.Origin), l.Entry.Stamp.Seq)
-		value := appendStamp([]byte{lostV1}, &l.Winner, t.number)
+		var flags byte
+		if l.Parked {
+			flags |= lostParked
+		}
+		value := appendStamp([]byte{lostV1, flags}, &l.Winner, t.number)
 		value = append(binary.AppendUvarint(value, uint64(len(l.Entry.Key))), l.Entry.Key...)
 		value = appendRow(value, newRow(l.Entry), t.number)
 		batch.Set(key, value)
@@ -118,6 +126,11 @@ func (b *Bucket) decodeLost(key, value []byte) (Lost, error) {
 	if d.byte() != lostV1 {
 		d.fail(errRowVersion)
 	}
+	flags := d.byte()
+	if flags&^lostParked != 0 {
+		d.fail(errRowFlags)
+	}
+	l.Parked = flags&lostParked != 0
 	d.stamp(&l.Winner)
 	n := d.uvarint(1, oplog.MaxKey)
 	if d.err == nil && uint64(len(d.b)) < n {
@@ -135,7 +148,7 @@ func (b *Bucket) decodeLost(key, value []byte) (Lost, error) {
 	return l, nil
 }
 
-// Lost yields the own writes that lost a conflict, as far as they are kept: at
+// Lost yields the own writes that lost a conflict, and those that were parked, as far as they are kept: at
 // most 1,000 of a bucket, 64 MiB of them, for seven days. The oldest come first.
 // What is yielded belongs to the caller.
 func (b *Bucket) Lost() iter.Seq2[Lost, error] {

@@ -36,6 +36,6 @@
 //	18 bucket expiry key         rows with an expiry by time
 //	19 bucket 00 / 01            cursor and claim of a running key-ordered pull
 //	19 bucket 02 / 03            of a reconcile: guard, and the gate to be
-//	1a bucket time origin seq    own write that lost a conflict
+//	1a bucket time origin seq    write that lost a conflict, or was parked
 //	1b bucket key                verdict of a running reconcile on that key
 package store

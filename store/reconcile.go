@@ -425,24 +425,24 @@ func (b *Bucket) EndReconcile(now time.Time, s Stretch, ahead oplog.Clock) (Appl
 	if err := b.compare(now, &s, &a); err != nil {
 		return a, err
 	}
-	return a, b.sweep(ahead, &a)
+	return a, b.sweep(now, ahead, &a)
 }
 
 // sweep carries out the verdicts, batch by batch; the last one ends the
 // reconcile. In between nobody is shown a snapshot or told a digest: they would
 // be of a half.
-func (b *Bucket) sweep(ahead oplog.Clock, a *Applied) error {
-	return b.eachBatch(func() (bool, error) { return b.sweepSome(ahead, a) })
+func (b *Bucket) sweep(now time.Time, ahead oplog.Clock, a *Applied) error {
+	return b.eachBatch(func() (bool, error) { return b.sweepSome(now, ahead, a) })
 }
 
-func (b *Bucket) sweepSome(ahead oplog.Clock, a *Applied) (more bool, err error) {
+func (b *Bucket) sweepSome(now time.Time, ahead oplog.Clock, a *Applied) (more bool, err error) {
 	if b.state.rec == nil {
 		return false, ErrOutOfOrder
 	}
 	t := newTx(b)
 	more, err = b.staged(compareKeys, func(key []byte, v *verdict) error {
 		t.stage[string(key)] = nil
-		return t.execute(key, v, a)
+		return t.execute(now, key, v, a)
 	})
 	if err != nil {
 		return false, err
@@ -470,7 +470,7 @@ func (b *Bucket) sweepSome(ahead oplog.Clock, a *Applied) (more bool, err error)
 func (b *Bucket) sweeping() bool { return b.state.rec != nil && b.state.rec.sweeping }
 
 // execute carries out one verdict.
-func (t *tx) execute(key []byte, v *verdict, a *Applied) error {
+func (t *tx) execute(now time.Time, key []byte, v *verdict, a *Applied) error {
 	s, err := t.slot(key)
 	switch {
 	case err != nil:
@@ -478,7 +478,7 @@ func (t *tx) execute(key []byte, v *verdict, a *Applied) error {
 	case s.cur == nil || s.cur.Stamp != v.stamp:
 		return nil // overwritten since
 	case v.reissue:
-		return t.reissue(s, a)
+		return t.reissue(now, s, a)
 	case v.instead != nil:
 		t.put(s, v.instead)
 	default:

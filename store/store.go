@@ -32,6 +32,9 @@ type Options struct {
 	MaxDrift time.Duration
 	// MaxBuckets is the most buckets to join. Default 1024.
 	MaxBuckets int
+	// Ambiguous says what becomes of a put that may be older than a delete which
+	// was collected here. Default Keep.
+	Ambiguous Policy
 	// Replica makes the store one that only follows others. It issues nothing,
 	// so it holds no write that nobody else has seen, and may be emptied: see
 	// Bucket.Wipe. A store that has ever written is refused with ErrHasWritten.
@@ -44,6 +47,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.MaxDrift <= 0 {
 		o.MaxDrift = 5 * time.Minute
+	}
+	if o.Ambiguous == "" {
+		o.Ambiguous = Keep
 	}
 	if o.MaxBuckets <= 0 {
 		o.MaxBuckets = oplog.MaxBucket
@@ -274,7 +280,7 @@ func (s *Store) finishSweeps() error {
 		if !b.sweeping() {
 			continue
 		}
-		err := b.sweep(nil, &Applied{}) // what it writes anew, the peers pull
+		err := b.sweep(s.started, nil, &Applied{}) // what it writes anew, the peers pull
 		if errors.Is(err, ErrAmbiguous) {
 			err = b.empty()
 		}

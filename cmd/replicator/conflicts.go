@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"text/tabwriter"
 
@@ -16,7 +17,7 @@ type conflictsCmd struct {
 
 // Help implements kong.HelpProvider.
 func (conflictsCmd) Help() string {
-	return `Two nodes that write one key while neither has seen the other's write are in conflict. The later write wins on all nodes; the node that lost keeps its own for seven days, at most 1,000 of a bucket.
+	return `Two nodes that write one key while neither has seen the other's write are in conflict. The later write wins on all nodes; the node that lost keeps its own for seven days, at most 1,000 of a bucket. With serve --ambiguous park, a node also keeps what it deleted because it may be older than a forgotten delete: it is listed as parked, and wants --node.
 
 Example: replicator conflicts
          replicator conflicts show a/345cbe9f8c6a8650:12
@@ -39,7 +40,7 @@ func (c *conflictsLsCmd) Run(a *app) error {
 	defer done()
 	table := tabwriter.NewWriter(a.out, 0, 8, 2, ' ', 0)
 	if !c.JSON {
-		_, _ = fmt.Fprintln(table, "WRITE\tKEY\tBYTES\tWRITTEN\tLOST TO\tOF")
+		_, _ = fmt.Fprintln(table, "WRITE\tKEY\tBYTES\tWRITTEN\tLOST TO\tOF\tKEPT BY")
 	}
 	for l, err := range client.Conflicts(a.ctx, c.Node, c.Bucket) {
 		if err != nil {
@@ -56,10 +57,19 @@ func (c *conflictsLsCmd) Run(a *app) error {
 		if l.Entry.Tombstone {
 			size = "deleted"
 		}
-		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", l.Entry.Dot(), c.show(l.Entry.Key), size,
-			l.Entry.Stamp.HLC.Time().UTC().Format(dateTime), l.Winner.Origin.Node, l.Winner.HLC.Time().UTC().Format(dateTime))
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", l.Entry.Dot(), c.show(l.Entry.Key), size,
+			l.Entry.Stamp.HLC.Time().UTC().Format(dateTime), l.Winner.Origin.Node, l.Winner.HLC.Time().UTC().Format(dateTime), keptBy(&l))
 	}
 	return table.Flush()
+}
+
+// keptBy names the node that keeps a write, which show and take want to know
+// where it is not the one that wrote it.
+func keptBy(l *api.Lost) string {
+	if l.Parked {
+		return l.Node + ", parked"
+	}
+	return l.Node
 }
 
 const dateTime = "2006-01-02 15:04:05"
@@ -68,16 +78,17 @@ type conflictsShowCmd struct {
 	bucketFlag
 	jsonFlag
 	Write string `arg:"" help:"The write, as conflicts ls names it."`
+	Node  string `help:"Node that keeps it. Default: the one that wrote it."`
 }
 
 // Run prints the value of a lost write.
 func (c *conflictsShowCmd) Run(a *app) error {
-	dot, client, done, err := a.lostWrite(c.Bucket, c.Write)
+	dot, client, done, err := a.lostWrite(c.Bucket, c.Write, c.Node)
 	if err != nil {
 		return err
 	}
 	defer done()
-	l, err := client.Conflict(a.ctx, c.Bucket, dot)
+	l, err := client.Conflict(a.ctx, c.Node, c.Bucket, dot)
 	if err != nil {
 		return err
 	}
@@ -93,16 +104,17 @@ type conflictsTakeCmd struct {
 	bucketFlag
 	jsonFlag
 	Write string `arg:"" help:"The write, as conflicts ls names it."`
+	Node  string `help:"Node that keeps it. Default: the one that wrote it."`
 }
 
 // Run writes a lost write again.
 func (c *conflictsTakeCmd) Run(a *app) error {
-	dot, client, done, err := a.lostWrite(c.Bucket, c.Write)
+	dot, client, done, err := a.lostWrite(c.Bucket, c.Write, c.Node)
 	if err != nil {
 		return err
 	}
 	defer done()
-	res, err := client.TakeConflict(a.ctx, c.Bucket, dot)
+	res, err := client.TakeConflict(a.ctx, c.Node, c.Bucket, dot)
 	if err != nil {
 		return err
 	}
@@ -110,11 +122,11 @@ func (c *conflictsTakeCmd) Run(a *app) error {
 }
 
 // lostWrite reads the name of a lost write and connects.
-func (a *app) lostWrite(bucket, write string) (oplog.Dot, *api.Client, func(), error) {
+func (a *app) lostWrite(bucket, write, node string) (oplog.Dot, *api.Client, func(), error) {
 	dot, err := oplog.ParseDot(write)
 	if err != nil {
 		return dot, nil, nil, usage(err)
 	}
-	client, done, err := a.bucketClient(bucket, dot.Origin.Node)
+	client, done, err := a.bucketClient(bucket, cmp.Or(node, dot.Origin.Node))
 	return dot, client, done, err
 }

@@ -151,6 +151,9 @@ func (n *Node) applyNext(bucket string) {
 func (n *Node) reissued(bucket string, w store.Written) {
 	for _, e := range w.Entries {
 		n.w.Stats.Count[Reissued]++
+		if e.Tombstone {
+			n.w.Stats.Count[DeletedAgain]++
+		}
 		n.w.ledger.issue(bucket, e)
 		n.w.note("%s issues again %s/%q %s instead of %s", n.name, bucket, e.Key, e.Stamp, e.Prev)
 	}

@@ -87,7 +87,7 @@ func (w *World) checkAlike(bucket string) error {
 func (n *Node) Copy() {
 	w := n.w
 	c := newNode(w, len(w.nodes))
-	c.name, c.codec, c.Options, c.replica, c.clone = n.name, n.codec, n.Options, n.replica, true
+	c.name, c.codec, c.Options, c.replica, c.policy, c.clone = n.name, n.codec, n.Options, n.replica, n.policy, true
 	c.disk.end()
 	c.disk, c.life = n.disk.image(), 1
 	c.mayTear()

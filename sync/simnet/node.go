@@ -20,6 +20,7 @@ type Node struct {
 	skew    time.Duration // of the wall clock against the world's
 	started time.Duration // the skew when the engine began: its time has no steps
 	replica bool          // it never writes
+	policy  store.Policy  // of what may be older than a collected delete
 	clone   bool          // a copy of another node, with its name
 	codec   oplog.Codec
 	Options syncer.Options
@@ -58,6 +59,9 @@ func newNode(w *World, i int) *Node {
 	n := &Node{w: w, index: i, name: string(rune('a' + i)), disk: w.newDisk(), codec: oplog.Msgpack, torn: map[string]tearing{}}
 	if w.rnd.IntN(5) == 0 {
 		n.codec = oplog.JSON
+	}
+	if w.cfg.Mixed {
+		n.policy = []store.Policy{store.Keep, store.Delete, store.Park}[w.rnd.IntN(3)]
 	}
 	n.replica = i >= w.cfg.Nodes-w.cfg.Replicas && i < w.cfg.Nodes
 	if w.cfg.Codec != "" {
@@ -101,6 +105,7 @@ func (n *Node) Start() {
 	nonce := n.w.nonce()
 	st, err := store.Open(n.disk.open(), n.wall(), store.Options{
 		Node: n.name, Nonce: nonce, Epoch: func() uint64 { return n.w.rnd.Uint64() | 1 }, Replica: n.replica,
+		Ambiguous: n.policy,
 	})
 	if err != nil {
 		panic(fmt.Sprintf("simnet: open %s: %v", n.name, err))

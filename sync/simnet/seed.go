@@ -149,6 +149,7 @@ func randomConfig(rnd *rand.Rand) Config {
 	cfg.Collect, cfg.Restore, cfg.Clone = rnd.IntN(2) == 0, rnd.IntN(4) == 0, rnd.IntN(8) == 0
 	cfg.Slow, cfg.Full, cfg.Steps = rnd.IntN(4) == 0, rnd.IntN(4) == 0, rnd.IntN(5) == 0
 	cfg.Evict = rnd.IntN(5) == 0
+	cfg.Mixed = rnd.IntN(2) == 0
 	if rnd.IntN(3) == 0 {
 		cfg.Replicas = rnd.IntN(cfg.Nodes)
 		cfg.Collect = cfg.Collect || rnd.IntN(2) == 0

@@ -55,8 +55,9 @@ const (
 	Stable // tombstones collected because all had them
 	Reconciles
 	Reissued
-	Denied // writes to a replica
-	Wipes  // of a replica that cannot issue again
+	DeletedAgain // of those, as a delete
+	Denied       // writes to a replica
+	Wipes        // of a replica that cannot issue again
 
 	kinds
 )
@@ -71,7 +72,7 @@ var names = [kinds]string{
 	Evictions: "collections without a member", Forced: "tombstones collected by force",
 	Pulls: "pulls", Pages: "pages", Cutoffs: "streams cut", Compared: "clocks compared by parts", Announced: "announced writes", Batches: "atomic batches",
 	Overflows: "overflows of the gap buffer", Stable: "stable tombstones collected", Reconciles: "reconciles",
-	Reissued: "writes issued again", Denied: "writes to a replica", Wipes: "replicas emptied",
+	Reissued: "writes issued again", DeletedAgain: "of those as deletes", Denied: "writes to a replica", Wipes: "replicas emptied",
 }
 
 func (k Kind) String() string { return names[k] }

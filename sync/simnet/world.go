@@ -34,6 +34,7 @@ type Config struct {
 	Slow    bool // disks and links become slow
 	Full    bool // disks fill up
 	Steps   bool // wall clocks are set
+	Mixed   bool // what may be older than a collected delete is kept, deleted or parked
 	Evict   bool // members that are away for a minute do not count
 
 	Tune func(*Node) // changes options before a node starts
