@@ -10,9 +10,12 @@ import (
 	"replicator/oplog"
 )
 
+// keys are how many one batch sets.
+const keys = 40
+
 // round makes a batch that sets all keys to one value; one that large is
 // announced and pulled.
-func round(keys, n, size int) []replicator.Op {
+func round(n, size int) []replicator.Op {
 	ops := make([]replicator.Op, keys)
 	for i := range ops {
 		ops[i] = replicator.Op{Key: fmt.Appendf(nil, "k%d", i), Value: []byte(fmt.Sprint(n, " ", strings.Repeat("x", size)))}
@@ -22,7 +25,7 @@ func round(keys, n, size int) []replicator.Op {
 
 // seen returns the value that all keys of the bucket have in one snapshot, and
 // fails if they have several.
-func seen(t *testing.T, b *replicator.Bucket, keys int) string {
+func seen(t *testing.T, b *replicator.Bucket) string {
 	t.Helper()
 	values, rows := map[string]bool{}, 0
 	var value string
@@ -44,7 +47,6 @@ func seen(t *testing.T, b *replicator.Bucket, keys int) string {
 // that fit a message and those that are pulled, while the link is cut again and
 // again.
 func TestBatchesAreSeenWhole(t *testing.T) {
-	const keys = 40
 	s := startServer(t)
 	a := open(t, s.ClientURL(), replicator.Config{Node: "a", Codec: oplog.JSON})
 	b := open(t, s.ClientURL(), replicator.Config{Node: "b"})
@@ -54,17 +56,17 @@ func TestBatchesAreSeenWhole(t *testing.T) {
 		if n%3 == 0 {
 			size = 40 << 10 // 1.6 MiB together
 		}
-		entries, err := ba.Batch(t.Context(), round(keys, n, size)...)
+		entries, err := ba.Batch(t.Context(), round(n, size)...)
 		if err != nil || len(entries) != keys || entries[0].BatchAhead != keys-1 {
 			t.Fatalf("%d entries, %v", len(entries), err)
 		}
-		if seen(t, ba, keys) != fmt.Sprint(n) {
+		if seen(t, ba) != fmt.Sprint(n) {
 			t.Fatal("the writer does not see its batch")
 		}
 		want := fmt.Sprint(n)
-		eventually(t, "b has batch "+want, func() bool { return n%4 > 0 && seen(t, bb, keys) != "" || seen(t, bb, keys) == want })
+		eventually(t, "b has batch "+want, func() bool { return n%4 > 0 && seen(t, bb) != "" || seen(t, bb) == want })
 	}
-	eventually(t, "b has the last batch", func() bool { return seen(t, bb, keys) == "59" })
+	eventually(t, "b has the last batch", func() bool { return seen(t, bb) == "59" })
 }
 
 func TestBatchIsRefusedWhole(t *testing.T) {

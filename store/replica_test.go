@@ -144,7 +144,7 @@ func TestWipeIsWholeInEveryCrash(t *testing.T) {
 	}
 	m = unsynced.Clone()
 	m.Crash(0)
-	s, b = replicaBucket(t, m)
+	_, b = replicaBucket(t, m)
 	if err := b.Wipe(); err != nil {
 		t.Fatal(err)
 	}
@@ -181,7 +181,7 @@ func TestWipeIsWholeInEveryCrash(t *testing.T) {
 // nothing that comes later, over restarts and crashes.
 func TestWipedPebbleStaysConsistent(t *testing.T) {
 	fs := vfs.NewCrashableMem()
-	s, b := replicaBucket(t, openPebble(t, fs, "db"))
+	_, b := replicaBucket(t, openPebble(t, fs, "db"))
 	for range 3 {
 		apply(t, b, noon, live(elsewhere(t)), stale())
 		check(t, b)
@@ -200,7 +200,8 @@ func TestWipedPebbleStaysConsistent(t *testing.T) {
 		}
 		check(t, b)
 		fs = fs.CrashClone(vfs.CrashCloneCfg{})
-		if s, err = openReplica(t, openPebble(t, fs, "db"), 7); err != nil {
+		s, err := openReplica(t, openPebble(t, fs, "db"), 7)
+		if err != nil {
 			t.Fatal(err)
 		}
 		b = join(t, s, "b")
