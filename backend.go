@@ -30,9 +30,12 @@ func (n serviceBackend) Get(ctx context.Context, bucket string, key []byte) (opl
 	return e, apiError(err)
 }
 
-// Write implements api.Backend: each operation stands for itself, and an error
-// of one leaves the others alone.
+// Write implements api.Backend: unless they are to be one, each operation stands
+// for itself, and an error of one leaves the others alone.
 func (n serviceBackend) Write(ctx context.Context, bucket string, ops []api.WriteOp, o api.WriteOptions) ([]api.WriteResult, error) {
+	if n.Replica() {
+		return nil, apiError(ErrReplica) // and no bucket is made for it
+	}
 	l, err := n.loop(bucket)
 	if errors.Is(err, ErrNoBucket) && o.CreateBucket {
 		var b *Bucket
@@ -42,6 +45,9 @@ func (n serviceBackend) Write(ctx context.Context, bucket string, ops []api.Writ
 	}
 	if err != nil {
 		return nil, apiError(err)
+	}
+	if o.Atomic {
+		return l.writeAtomic(ctx, ops)
 	}
 	results := make([]api.WriteResult, len(ops))
 	group := make([]store.Op, 0, len(ops))
@@ -66,6 +72,23 @@ func (n serviceBackend) Write(ctx context.Context, bucket string, ops []api.Writ
 	}
 	for i, e := range entries {
 		results[place[i]] = l.outcome(group[i], e)
+	}
+	return results, nil
+}
+
+// writeAtomic writes the operations as one batch.
+func (l *loop) writeAtomic(ctx context.Context, ops []api.WriteOp) ([]api.WriteResult, error) {
+	batch := make([]store.Op, len(ops))
+	for i, op := range ops {
+		batch[i] = store.Op{Key: op.Key, Value: op.Value, Delete: op.Delete}
+	}
+	entries, err := l.writeBatch(ctx, batch)
+	if err != nil {
+		return nil, apiError(err)
+	}
+	results := make([]api.WriteResult, len(entries))
+	for i, e := range entries {
+		results[i] = l.outcome(batch[i], e)
 	}
 	return results, nil
 }
@@ -127,7 +150,7 @@ func (n serviceBackend) Conflicts(ctx context.Context, bucket string) iter.Seq2[
 			return
 		}
 		for l, err := range b.Conflicts(ctx) {
-			if !yield(api.Lost{Entry: l.Entry, At: l.At, Winner: l.Winner, Node: n.Name(), Removed: l.Removed}, apiError(err)) {
+			if !yield(api.Lost{Entry: l.Entry, At: l.At, Winner: l.Winner, Node: n.Name(), Removed: l.Removed, Parked: l.Parked}, apiError(err)) {
 				return
 			}
 		}
@@ -226,6 +249,8 @@ func asAPIError(err error) *api.Error {
 		{is(ErrOverloaded), api.ErrOverloaded},
 		{is(ErrClosed), api.ErrStopping},
 		{is(ErrSlowWatcher), api.ErrSlow},
+		{is(ErrReplica), api.ErrReplica},
+		{is(ErrWiped), api.ErrWiped},
 		{as[*FencedError], api.ErrFenced},
 		{as[*RetiredError], api.ErrRetired},
 		{is(ErrNoMember), api.ErrNoMember},

@@ -10,6 +10,7 @@ import (
 
 	"replicator/bus"
 	"replicator/oplog"
+	"replicator/store"
 )
 
 // Durability says when a write is answered.
@@ -25,6 +26,19 @@ const (
 	DurabilityInterval Durability = "interval"
 )
 
+// An AmbiguousPolicy says what this node writes in place of a value that may be
+// older than a forgotten delete. The write replicates, so all nodes agree, also
+// where they have different policies: the later write wins. A replica never
+// writes and has no use for one.
+type AmbiguousPolicy = store.Policy
+
+// The policies.
+const (
+	AmbiguousKeep   = store.Keep   // the value once more: a deleted key may come back
+	AmbiguousDelete = store.Delete // a delete: the value is lost
+	AmbiguousPark   = store.Park   // a delete; the value is kept, see Bucket.Conflicts
+)
+
 // A Config says which node to open. Dir and Conn are required.
 type Config struct {
 	// Node is the name of the node. Default: the name kept in Dir; for a new
@@ -35,6 +49,16 @@ type Config struct {
 	// Conn is the connection to NATS. It stays the caller's: Close leaves it
 	// open. ConnectOptions are the options it should be made with.
 	Conn *nats.Conn
+	// Ambiguous says what becomes of a value that a node wrote while it was away,
+	// if it may be older than a delete that everybody else has forgotten.
+	// Default AmbiguousKeep.
+	Ambiguous AmbiguousPolicy
+	// Replica makes the node one that pulls and follows live, and passes on what
+	// it has, but never writes: each local write is ErrReplica. A Dir that has
+	// ever been a master's, and written, is refused with ErrHasWritten. What a
+	// replica cannot judge it does not keep: it may empty a bucket and fill it
+	// anew, while its readers see a part of the rows.
+	Replica bool
 	// Buckets are the buckets to hold. Default: every bucket heard of, and
 	// "default".
 	Buckets []string
@@ -59,6 +83,8 @@ type Config struct {
 	// collected without it. One that returns later than that compares all its
 	// rows with another's. Default 30 days.
 	EvictAfter time.Duration
+	// EvictReplicasAfter is the same of a replica. Default 24h.
+	EvictReplicasAfter time.Duration
 	// CollectEvery is how often the node looks for tombstones that everybody
 	// has. Default 1m.
 	CollectEvery time.Duration
@@ -92,6 +118,7 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.LowWater, 64<<20)
 	setDefault(&c.MaxDrift, 5*time.Minute)
 	setDefault(&c.EvictAfter, 30*24*time.Hour)
+	setDefault(&c.EvictReplicasAfter, 24*time.Hour)
 	setDefault(&c.CollectEvery, time.Minute)
 	setDefault(&c.ScrubEvery, 24*time.Hour)
 	setDefault(&c.Queue, 4096)
@@ -104,6 +131,9 @@ func (c Config) check() error {
 		return fmt.Errorf("durability %q: want sync or interval", c.Durability)
 	}
 	if _, err := oplog.ParseCodec(string(c.Codec)); err != nil {
+		return err
+	}
+	if _, err := store.ParsePolicy(string(c.Ambiguous)); err != nil {
 		return err
 	}
 	if c.Node != "" {

@@ -12,12 +12,14 @@ import (
 )
 
 // A Lost is a write of this node that lost against another whose writer had not
-// seen it: last writer wins, and nobody reads it any more.
+// seen it: last writer wins, and nobody reads it any more. Or it is a write of
+// anybody that was Parked: see AmbiguousPark.
 type Lost = store.Lost
 
-// Conflicts yields the writes of this node that lost a conflict, the oldest
-// first: at most 1,000 of the last seven days, and 64 MiB of them. Each is kept
-// by the node that wrote it, and by no other. After an error nothing follows.
+// Conflicts yields the writes of this node that lost a conflict, and those that
+// it has parked, the oldest first: at most 1,000 of the last seven days, and 64
+// MiB of them. Each is kept by the node that wrote or parked it, and by no other.
+// After an error nothing follows.
 //
 // A conflict is told exactly by what the winner replaced. One is missed only if
 // the winner was itself overwritten before it got here.
@@ -46,6 +48,9 @@ func (b *Bucket) Conflicts(ctx context.Context) iter.Seq2[Lost, error] {
 // deletes the key if it was a delete, and takes it off the list. ErrNotFound if
 // it is not on the list. It returns as Put does.
 func (b *Bucket) TakeConflict(ctx context.Context, dot oplog.Dot) (Entry, error) {
+	if b.node.Replica() {
+		return Entry{}, ErrReplica
+	}
 	for l, err := range b.Conflicts(ctx) {
 		if err != nil {
 			return Entry{}, err
@@ -100,6 +105,16 @@ func (l *loop) conflicts(list []store.Conflict) {
 		}
 		if yes, silent := l.meter.tell(time.Now()); yes {
 			l.node.raiseConflict(l.name, &list[i], silent)
+		}
+	}
+}
+
+// ambiguous tells of writes that may be older than a forgotten delete, and of
+// what this node has written in their place.
+func (l *loop) ambiguous(list []store.Ambiguity) {
+	for i := range list {
+		if yes, silent := l.doubts.tell(time.Now()); yes {
+			l.node.raiseAmbiguous(l.name, &list[i], silent)
 		}
 	}
 }

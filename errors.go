@@ -18,6 +18,11 @@ var (
 	ErrClosed = errors.New("replicator: node is closed")
 	// ErrOverloaded reports that the queue of writes was full for too long.
 	ErrOverloaded = errors.New("replicator: overloaded, too many writes wait for the disk")
+	// ErrReplica reports a write to a replica. Write to a master.
+	ErrReplica = errors.New("replicator: this node is a replica, which takes no writes: write to a master")
+	// ErrWiped ends a watch on a replica that empties the bucket, to fill it anew.
+	// Watch again; Scan has all rows again once Status says that it is in sync.
+	ErrWiped = errors.New("replicator: the replica has emptied the bucket and fills it anew")
 	// ErrSlowWatcher ends a watch whose reader did not keep up. Watch again and
 	// read what changed meanwhile with Scan.
 	ErrSlowWatcher = errors.New("replicator: watcher too slow")
@@ -43,6 +48,10 @@ type (
 	// ReadOnlyError reports a write to a store that takes none, and why.
 	ReadOnlyError = store.ReadOnlyError
 )
+
+// ErrHasWritten reports a folder whose node has written, so that a replica must
+// not have it.
+var ErrHasWritten = store.ErrHasWritten
 
 // ErrNewerFormat reports a store that a newer version of this program wrote.
 var ErrNewerFormat = store.ErrNewerFormat

@@ -23,8 +23,8 @@ type event struct {
 	Bucket string    `json:"bucket,omitempty"`
 	Peer   string    `json:"peer,omitempty"`
 	Key    string    `json:"key,omitempty"`
-	Loser  string    `json:"loser,omitempty"`  // of a conflict: which write lost
-	Winner string    `json:"winner,omitempty"` // and to which
+	Loser  string    `json:"loser,omitempty"`  // of a conflict, or an ambiguous write: which was replaced
+	Winner string    `json:"winner,omitempty"` // and by which
 	Text   string    `json:"text"`
 	Time   time.Time `json:"time"`
 }
@@ -71,6 +71,28 @@ func (ev *event) attrs() []any {
 		}
 	}
 	return append(attrs, "text", ev.Text)
+}
+
+// raiseAmbiguous tells of a write that may be older than a delete which was
+// collected here.
+func (n *Node) raiseAmbiguous(bucket string, a *store.Ambiguity, silent int) {
+	e := &a.Received
+	what := "it was written again"
+	switch {
+	case n.cfg.Ambiguous == AmbiguousPark:
+		what = "it was deleted and is kept here, see replicator conflicts"
+	case a.Issued.Tombstone:
+		what = "it was deleted"
+	}
+	text := fmt.Sprintf("a write of %s from %s may be older than a delete that was forgotten: %s",
+		e.Stamp.Origin.Node, e.Stamp.HLC.Time().UTC().Format(time.RFC3339), what)
+	if silent > 0 {
+		text += fmt.Sprintf("; %d more since the last event", silent)
+	}
+	n.publishEvent(event{
+		Kind: "gc_ambiguous", Bucket: bucket, Peer: e.Stamp.Origin.Node, Key: string(e.Key),
+		Loser: e.Dot().String(), Winner: a.Issued.Dot().String(), Text: text,
+	})
 }
 
 func (n *Node) publishEvent(ev event) {

@@ -95,6 +95,8 @@ func (n *Node) act(a syncer.Action) {
 		n.queueApply(a.Bucket, a)
 	case syncer.Scrub:
 		n.background(func() { n.scrub(a) })
+	case syncer.Wipe:
+		n.queueApply(a.Bucket, a)
 	case syncer.SaveMember:
 		n.background(func() { n.saveMember(a.Member) })
 	case syncer.OpenSnapshot:

@@ -27,6 +27,7 @@ type loop struct {
 	hub     *hub
 	meter   conflictMeter
 	scrubs  scrubs
+	doubts  conflictMeter // of ambiguous writes
 
 	// order is held while rows change and their changes are queued for watchers,
 	// so that watchers see them in the order in which they took effect.
@@ -383,8 +384,26 @@ func (l *loop) apply(list []syncer.Action) []syncer.Action {
 		l.node.feed(ev)
 	case syncer.Collect:
 		l.collect(a)
+	case syncer.Wipe:
+		l.wipe(a)
 	}
 	return list[1:]
+}
+
+// wipe empties the bucket of a replica. Whoever watches it has to begin anew: of
+// what is deleted before the rows are back, nothing would tell.
+func (l *loop) wipe(a syncer.Wipe) {
+	l.order.Lock()
+	ev := carry.Wipe(l.node.store, a)
+	if ev.Err == nil {
+		l.hub.end(ErrWiped)
+	}
+	l.order.Unlock()
+	if ev.Err != nil {
+		l.node.log.Error("bucket not emptied", "bucket", l.name, "error", ev.Err)
+	}
+	l.node.touch(l.name)
+	l.node.feed(ev)
 }
 
 // collect drops what every member has seen deleted or expired.
@@ -426,7 +445,7 @@ func (l *loop) applyLive(run []syncer.ApplyLive) {
 
 // applied does what follows a merge, whatever road its entries came by.
 func (l *loop) applied(a store.Applied, err error) {
-	if err != nil {
+	if err != nil && !errors.Is(err, syncer.ErrAmbiguous) { // of which an event tells
 		l.node.log.Error("merge failed", "bucket", l.name, "error", err)
 	}
 	for i := range a.Future {
@@ -436,6 +455,7 @@ func (l *loop) applied(a store.Applied, err error) {
 		l.node.raiseFork(l.name, &a.Forks[i].Received)
 	}
 	l.conflicts(a.Conflicts)
+	l.ambiguous(a.Ambiguous)
 	for _, err := range a.Refused {
 		l.node.log.Error("live message refused", "bucket", l.name, "error", err)
 	}

@@ -135,3 +135,21 @@ func TestNothingLeavesBeforeTheDiskHasIt(t *testing.T) {
 		t.Error("a write that is on no disk was acknowledged")
 	}
 }
+
+// TestWipeEndsWatches: what is deleted before the rows are back would be told to
+// nobody, so whoever watches begins anew.
+func TestWipeEndsWatches(t *testing.T) {
+	h := newHub()
+	w := h.join(nil)
+	h.queueMerged(store.Applied{Changes: []store.Change{{Entry: oplog.Entry{Key: []byte("k")}}}})
+	h.release(nil)
+	h.queueMerged(store.Applied{Changes: []store.Change{{Entry: oplog.Entry{Key: []byte("l")}}}})
+	h.end(ErrWiped)
+	if ev, ok := <-w.events; !ok || string(ev.Entry.Key) != "k" {
+		t.Errorf("what was told before is lost: %+v", ev)
+	}
+	if _, ok := <-w.events; ok || !errors.Is(w.why, ErrWiped) || len(h.pending)+len(h.watchers) > 0 {
+		t.Errorf("the watch goes on, or ends for %v", w.why)
+	}
+	h.leave(w)
+}

@@ -58,6 +58,9 @@ func (e *NotHandedOverError) Unwrap() error { return e.Cause }
 
 // refusal returns why the node takes no writes of its own, nil if it does.
 func (n *Node) refusal() error {
+	if n.cfg.Replica {
+		return ErrReplica
+	}
 	if reason := n.fence.Load(); reason != nil {
 		return &FencedError{Reason: *reason}
 	}

@@ -22,7 +22,7 @@ import (
 	syncer "replicator/sync"
 )
 
-// A Node is a running master. Its methods may be used by many goroutines.
+// A Node is a running master, or a replica. Its methods may be used by many goroutines.
 type Node struct {
 	cfg    Config
 	log    *slog.Logger
@@ -68,7 +68,8 @@ const eventBacklog = 1024
 // Open opens the store in cfg.Dir and joins the fleet. ctx bounds the opening
 // alone; the node runs until Close. NATS need not be reachable: the node reads
 // and writes alone until it is. The errors that callers branch on are
-// *LockedError, *NodeNameError, *UnreadableError and ErrNewerFormat.
+// *LockedError, *NodeNameError, *UnreadableError, ErrNewerFormat and
+// ErrHasWritten.
 func Open(ctx context.Context, cfg Config) (*Node, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -112,6 +113,7 @@ func (n *Node) openStore() error {
 	}
 	n.store, err = store.Open(kv, now, store.Options{
 		Node: n.cfg.Node, Nonce: nonce, Epoch: newEpoch, Ticket: ticket, MaxDrift: n.cfg.MaxDrift,
+		Replica: n.cfg.Replica, Ambiguous: n.cfg.Ambiguous,
 	})
 	if err != nil {
 		return errors.Join(err, kv.Close())
@@ -119,7 +121,7 @@ func (n *Node) openStore() error {
 	n.donor = carry.NewDonor(n.store)
 	n.self = oplog.Instance{
 		Node: n.store.Node(), Nonce: nonce, Prev: n.store.PrevNonce(), Started: now.UnixMilli(), Version: n.cfg.Version,
-		Starts: n.store.Starts(),
+		Starts: n.store.Starts(), Replica: n.cfg.Replica,
 	}
 	return nil
 }
@@ -150,8 +152,8 @@ func (n *Node) start() error {
 	}
 	n.self.MaxPayload = uint64(max(n.cfg.Conn.MaxPayload(), 0))
 	n.engine = syncer.New(n.self, carry.View{Store: n.store}, syncer.Options{
-		JoinAll: joinAll, Members: members, Retired: roster, EvictAfter: n.cfg.EvictAfter, CollectEvery: n.cfg.CollectEvery,
-		ScrubEvery: n.cfg.ScrubEvery,
+		JoinAll: joinAll, Members: members, Retired: roster, EvictAfter: n.cfg.EvictAfter, EvictReplicasAfter: n.cfg.EvictReplicasAfter,
+		CollectEvery: n.cfg.CollectEvery, ScrubEvery: n.cfg.ScrubEvery,
 	})
 	n.group.Go(n.runEngine)
 	n.group.Go(n.runSync)
@@ -170,6 +172,9 @@ func (n *Node) start() error {
 	n.service, err = api.NewService(n.cfg.Conn, serviceBackend{n}, n.serviceOptions())
 	return err
 }
+
+// Replica reports whether the node only follows and takes no writes.
+func (n *Node) Replica() bool { return n.cfg.Replica }
 
 // Name returns the node's name.
 func (n *Node) Name() string { return n.self.Node }

@@ -15,7 +15,9 @@ import (
 // Status returns how the node stands: its buckets, and what it has heard of its
 // peers. It asks the engine and returns within ctx.
 func (n *Node) Status(_ context.Context) api.Status {
-	s := api.Status{Node: n.Name(), Version: n.Version(), Ready: n.Ready(), Online: n.online.Load(), Joins: n.cfg.Buckets}
+	s := api.Status{
+		Node: n.Name(), Role: api.Role(n.Replica()), Version: n.Version(), Ready: n.Ready(), Online: n.online.Load(), Joins: n.cfg.Buckets,
+	}
 	switch fence, retired := n.fence.Load(), n.retired.Load(); {
 	case fence != nil:
 		s.Fenced = *fence
@@ -44,7 +46,7 @@ func (n *Node) Status(_ context.Context) api.Status {
 	for _, name := range sortedKeys(peers) {
 		p := peers[name]
 		s.Peers = append(s.Peers, api.PeerStatus{
-			Node: name, Version: p.Version, LastSeen: p.Heard.UTC(), Live: p.Live, Stopping: p.Stopped,
+			Node: name, Role: api.Role(p.Replica), Version: p.Version, LastSeen: p.Heard.UTC(), Live: p.Live, Stopping: p.Stopped,
 			OffsetMS: p.Offset.Milliseconds(),
 		})
 	}
@@ -84,7 +86,7 @@ func (n *Node) bucketStatus(name string, st syncer.BucketStatus, peers map[strin
 // memberStatus lists this node and those it knows of, by name.
 func (n *Node) memberStatus(others []syncer.MemberStatus) []api.MemberStatus {
 	own := syncer.MemberStatus{
-		Node: n.self.Node, State: syncer.MemberLive, Heard: time.Now(), Buckets: n.store.Buckets(),
+		Node: n.self.Node, Replica: n.Replica(), State: syncer.MemberLive, Heard: time.Now(), Buckets: n.store.Buckets(),
 		Retired: (*n.roster.Load())[n.self.Node],
 	}
 	if own.Retired.State != "" {
@@ -93,7 +95,7 @@ func (n *Node) memberStatus(others []syncer.MemberStatus) []api.MemberStatus {
 	list := make([]api.MemberStatus, 0, len(others)+1)
 	for _, m := range append(others, own) {
 		list = append(list, api.MemberStatus{
-			Node: m.Node, Role: "master", State: string(m.State), LastHeard: m.Heard.UTC(),
+			Node: m.Node, Role: api.Role(m.Replica), State: string(m.State), LastHeard: m.Heard.UTC(),
 			Buckets: userBuckets(m.Buckets), HoldsUp: userBuckets(m.HoldsUp),
 			RetiredBy: m.Retired.By, RetiredAt: m.Retired.At, ThisNode: m.Node == n.self.Node,
 		})

@@ -35,7 +35,8 @@ type WatchOptions struct {
 // them.
 //
 // A reader that falls 4096 events behind gets ErrSlowWatcher and no more; it
-// can Scan for what it missed. The events' slices must not be changed.
+// can Scan for what it missed. On a replica that empties the bucket the watch
+// ends with ErrWiped. The events' slices must not be changed.
 func (b *Bucket) Watch(ctx context.Context, o WatchOptions) iter.Seq2[WatchEvent, error] {
 	h := b.loop.hub
 	w := h.join(bytes.Clone(o.Prefix))
@@ -51,7 +52,7 @@ func (b *Bucket) Watch(ctx context.Context, o WatchOptions) iter.Seq2[WatchEvent
 				return
 			case ev, ok := <-w.events:
 				if !ok {
-					yield(WatchEvent{}, ErrSlowWatcher)
+					yield(WatchEvent{}, w.why)
 					return
 				}
 				if !yield(ev, nil) {
@@ -66,7 +67,8 @@ const watchBuffer = 4096
 
 type watcher struct {
 	prefix []byte
-	events chan WatchEvent // closed when the watcher was too slow
+	events chan WatchEvent // closed when there are no more
+	why    error           // set before that
 }
 
 // A hub tells watchers of changes in the order in which they took effect. Own
@@ -143,8 +145,24 @@ func (h *hub) tell(c change) {
 		select {
 		case w.events <- WatchEvent{Entry: c.entry, Local: c.own.Seq > 0}:
 		default:
-			delete(h.watchers, w)
-			close(w.events)
+			h.drop(w, ErrSlowWatcher)
 		}
+	}
+}
+
+// drop ends a watcher. h.mu must be held.
+func (h *hub) drop(w *watcher, why error) {
+	delete(h.watchers, w)
+	w.why = why
+	close(w.events)
+}
+
+// end ends all watchers and forgets what was still to be told.
+func (h *hub) end(why error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.pending = nil
+	for w := range h.watchers {
+		h.drop(w, why)
 	}
 }

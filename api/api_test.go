@@ -144,6 +144,39 @@ func TestLoadSkipsUnchangedAndNamesRefused(t *testing.T) {
 	}
 }
 
+func TestBatchIsRefusedForOneRecord(t *testing.T) {
+	f, c, nc := pair(t)
+	lines := func(list ...api.Record) (body []byte) {
+		for _, r := range list {
+			body = append(r.AppendJSON(body), '\n')
+		}
+		return body
+	}
+	good := api.Record{Key: []byte("a"), Value: []byte("1")}
+	gone := api.Record{Key: []byte("none"), Bare: true, Deleted: true}
+	for name, bad := range map[string]api.Record{
+		"empty key": {Value: []byte("1")}, "large key": {Key: bytes.Repeat([]byte("k"), oplog.MaxKey+1)}, "no value": {Key: []byte("b"), Bare: true},
+	} {
+		if _, err := c.Batch(t.Context(), "default", lines(good, bad), api.PutOptions{}); err == nil || !strings.Contains(err.Error(), "record 1") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	m, err := nc.Request("replicator.default.api.a.batch", append([]byte(`{"v":1,"skip_unchanged":true}`+"\n"), lines(good)...), time.Second)
+	if err != nil || m.Header.Get(micro.ErrorCodeHeader) != "400" {
+		t.Errorf("a batch that skips: %v, %v", m, err)
+	}
+	if len(f.rows["default"]) > 0 {
+		t.Errorf("refused batches wrote %v", f.rows["default"])
+	}
+	res, err := c.Batch(t.Context(), "fresh", lines(good, gone, api.Record{Key: []byte("b")}), api.PutOptions{Create: true})
+	if err != nil || res.Written != 2 || res.Absent != 1 || res.First != 1 || res.Last != 2 || res.Node != "a" {
+		t.Errorf("%+v, %v", res, err)
+	}
+	if _, err := nc.Request("replicator.default.api.any.batch", lines(good), 300*time.Millisecond); !errors.Is(err, nats.ErrNoResponders) {
+		t.Errorf("a batch to any node: %v", err)
+	}
+}
+
 func TestListPagesAreBoundedAndComplete(t *testing.T) {
 	f, c, nc := pair(t)
 	value := bytes.Repeat([]byte("v"), 1000)
@@ -203,7 +236,7 @@ func TestHostileBodies(t *testing.T) {
 		"{\"key\":\"\xff\",\"value\":\"\"}", `{"key":"k","value":""} trailing`, strings.Repeat("[", 100000),
 		`{"v":1,"create":true}` + "\nnonsense", "\x02", "\x02" + strings.Repeat("\xff", 40), "\x01\x02\x03",
 	}
-	verbs := []string{"put", "load", "ls", "watch", "sync", "get", "del", "status", "verify"}
+	verbs := []string{"put", "load", "batch", "ls", "watch", "sync", "get", "del", "status", "verify"}
 	for _, verb := range verbs {
 		for _, body := range bodies {
 			if _, err := nc.Request("replicator.default.api.a."+verb, []byte(body), 2*time.Second); err != nil {

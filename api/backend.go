@@ -16,6 +16,8 @@ type Backend interface {
 	Name() string
 	// Ready reports whether the node can serve requests now.
 	Ready() bool
+	// Replica reports whether the node takes no writes. It never changes.
+	Replica() bool
 	// Version is the version of the program, as SemVer where it is one.
 	Version() string
 	// Get returns the live row of key, ErrNotFound or ErrNoBucket. The caller
@@ -74,6 +76,10 @@ type WriteOptions struct {
 	CreateBucket bool
 	// SkipUnchanged leaves keys alone that have the very value already.
 	SkipUnchanged bool
+	// Atomic writes all ops or none, as one. An op that is refused is then the
+	// error of Write; a delete of a key that has no row is a result with
+	// ErrNotFound and no reason to leave the others out.
+	Atomic bool
 }
 
 // A WriteResult is what became of one WriteOp.

@@ -13,7 +13,7 @@ import (
 // for a value of oplog.MaxValue in base64.
 const MaxBody = oplog.MaxBody
 
-// MaxOps is the most records one load takes.
+// MaxOps is the most records one load, or one batch, takes.
 const MaxOps = 65536
 
 // pageBytes is the size of a page of ls, unless one record is larger.
@@ -36,6 +36,18 @@ type LoadResult struct {
 	Written   int         `json:"written"`
 	Unchanged int         `json:"unchanged"`
 	Errors    []LoadError `json:"errors,omitempty"`
+}
+
+// A BatchResult tells which writes an atomic batch became: those from First to
+// Last of Origin.
+type BatchResult struct {
+	V       int    `json:"v"`
+	Node    string `json:"node"`
+	Written int    `json:"written"`
+	Absent  int    `json:"absent,omitempty"` // deletes of keys that were not there
+	Origin  string `json:"origin,omitempty"`
+	First   uint64 `json:"first,omitempty"`
+	Last    uint64 `json:"last,omitempty"`
 }
 
 // A LoadError tells why one record was not written.

@@ -107,6 +107,21 @@ func (c *Client) Load(ctx context.Context, bucket string, lines []byte, o LoadOp
 	return res, readReply(verbLoad, m.body, &res)
 }
 
+// Batch writes many records all or not at all, as one. Lines are as in Load;
+// one that is refused refuses all.
+func (c *Client) Batch(ctx context.Context, bucket string, lines []byte, o PutOptions) (BatchResult, error) {
+	var res BatchResult
+	body, err := withHead(loadHead{V: 1, Create: o.Create}, lines)
+	if err != nil {
+		return res, err
+	}
+	m, err := c.userAsk(ctx, bucket, verbBatch, body)
+	if err != nil {
+		return res, err
+	}
+	return res, readReply(verbBatch, m.body, &res)
+}
+
 // ListOptions say what a List yields. The zero value is every key.
 type ListOptions struct {
 	Prefix []byte // only keys that begin so

@@ -85,7 +85,15 @@ func sorted(nodes []NodeInfo) []NodeInfo {
 	return nodes
 }
 
-// discover returns the first ready node by name, so that one client program
+// masters is 1 for a master, which takes all that one may ask for.
+func (n *NodeInfo) masters() int {
+	if n.Metadata["role"] == RoleReplica {
+		return 0
+	}
+	return 1
+}
+
+// discover returns the first ready node by name, masters before replicas, so that one client program
 // after the other speaks to the same and reads what it wrote.
 func (c *Client) discover(ctx context.Context) (string, error) {
 	nodes, err := c.Nodes(ctx)
@@ -95,6 +103,7 @@ func (c *Client) discover(ctx context.Context) (string, error) {
 	if len(nodes) == 0 {
 		return "", &NoNodeError{Prefix: c.opts.Prefix}
 	}
+	slices.SortStableFunc(nodes, func(a, b NodeInfo) int { return b.masters() - a.masters() })
 	for _, n := range nodes {
 		if len(nodes) == 1 || c.isReady(ctx, n.Node) {
 			return n.Node, nil

@@ -37,11 +37,13 @@ var (
 	ErrBadRequest = &Error{"bad_request", 400, "bad request"}
 	ErrBadKey     = &Error{"bad_key", 400, "bad key"}
 	ErrBadBucket  = &Error{"bad_bucket", 400, "bad bucket name"}
+	ErrReplica    = &Error{"replica", 403, "the node is a replica and takes no writes"}
 	ErrNotFound   = &Error{"not_found", 404, "key not found"}
 	ErrNoBucket   = &Error{"no_bucket", 404, "no such bucket"}
 	ErrNoStream   = &Error{"no_stream", 404, "no such stream, or its lease lapsed"}
 	ErrSlow       = &Error{"slow", 408, "the client reads too slowly"}
 	ErrLapsed     = &Error{"lapsed", 408, "the lease was not renewed"}
+	ErrWiped      = &Error{"wiped", 410, "the replica has emptied the bucket and fills it anew"}
 	ErrTooLarge   = &Error{"too_large", 413, "too large"}
 	ErrFenced     = &Error{"fenced", 423, "writes are fenced"}
 	ErrOverloaded = &Error{"overloaded", 429, "overloaded, try again"}

@@ -22,7 +22,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // A fake is a Backend over a map.
 type fake struct {
-	name string
+	name    string
+	replica bool
 
 	mu       sync.Mutex // guards all below
 	rows     map[string]map[string]oplog.Entry
@@ -45,6 +46,7 @@ func newFake(name string) *fake {
 }
 
 func (f *fake) Name() string    { return f.name }
+func (f *fake) Replica() bool   { return f.replica }
 func (f *fake) Version() string { return "v1.2.3" }
 
 func (f *fake) Ready() bool {
@@ -87,6 +89,10 @@ func (f *fake) Write(_ context.Context, bucket string, ops []api.WriteOp, o api.
 	}
 	out := make([]api.WriteResult, 0, len(ops))
 	for _, op := range ops {
+		if _, ok := f.rows[bucket][string(op.Key)]; o.Atomic && op.Delete && !ok {
+			out = append(out, api.WriteResult{Err: api.ErrNotFound})
+			continue
+		}
 		out = append(out, f.write(bucket, op, o))
 	}
 	return out, nil

@@ -21,7 +21,8 @@ type Lost struct {
 	// Removed tells that a reconcile took the row away. Its node keeps it, whoever
 	// wrote it. Winner is what came in its place, or the write itself.
 	Removed bool
-	Size    int // bytes of the value, which a list leaves out
+	Parked  bool // the node wrote a delete in its place, and keeps it, whoever wrote it
+	Size    int  // bytes of the value, which a list leaves out
 }
 
 // A lostBody is a Lost on one line of JSON.
@@ -41,6 +42,7 @@ type lostBody struct {
 	WonWith   string  `json:"winner_timestamp"`
 	Node      string  `json:"node,omitempty"`
 	Removed   bool    `json:"removed,omitempty"`
+	Parked    bool    `json:"parked,omitempty"`
 }
 
 // AppendJSON appends the lost write as one object, without the end of the line;
@@ -51,7 +53,8 @@ func (l *Lost) AppendJSON(b []byte, values bool) []byte {
 		ID: e.Dot().String(), Deleted: e.Tombstone, Size: max(l.Size, len(e.Value)),
 		HLC: e.Stamp.HLC.String(), Timestamp: formatMillis(e.Stamp.HLC.Millis()), LostAt: formatMillis(l.At.UnixMilli()),
 		Winner:    oplog.Dot{Origin: l.Winner.Origin, Seq: l.Winner.Seq}.String(),
-		WinnerHLC: l.Winner.HLC.String(), WonWith: formatMillis(l.Winner.HLC.Millis()), Node: l.Node, Removed: l.Removed,
+		WinnerHLC: l.Winner.HLC.String(), WonWith: formatMillis(l.Winner.HLC.Millis()), Node: l.Node,
+		Removed: l.Removed, Parked: l.Parked,
 	}
 	body.Key, body.KeyB64 = splitData(e.Key)
 	if values && !e.Tombstone {
@@ -68,7 +71,7 @@ func parseLost(line []byte) (Lost, error) {
 	if err := json.Unmarshal(line, &body); err != nil {
 		return Lost{}, fmt.Errorf("lost write: %w", err)
 	}
-	l := Lost{Node: body.Node, Size: body.Size, Removed: body.Removed}
+	l := Lost{Node: body.Node, Size: body.Size, Removed: body.Removed, Parked: body.Parked}
 	dot, err := oplog.ParseDot(body.ID)
 	if err != nil {
 		return l, err

@@ -19,7 +19,7 @@ var (
 // A MemberStatus tells how a member of the fleet stands, as one node has heard.
 type MemberStatus struct {
 	Node      string    `json:"node"`
-	Role      string    `json:"role"`                 // master
+	Role      string    `json:"role"`                 // master or replica
 	State     string    `json:"state"`                // live, stopped, overdue, evicted, left or forgotten
 	LastHeard time.Time `json:"last_heard"`           // zero: never
 	Buckets   []string  `json:"buckets"`              // that it holds

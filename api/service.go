@@ -8,6 +8,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"regexp"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -135,7 +136,7 @@ func NewService(nc *nats.Conn, b Backend, o ServiceOptions) (*Service, error) {
 }
 
 func (s *Service) register() error {
-	metadata := map[string]string{"node": s.backend.Name(), "prefix": s.opts.Prefix, "version": s.backend.Version()}
+	metadata := map[string]string{"node": s.backend.Name(), "prefix": s.opts.Prefix, "version": s.backend.Version(), "role": Role(s.backend.Replica())}
 	maps.Copy(metadata, s.opts.Metadata)
 	var err error
 	s.micro, err = micro.AddService(s.nc, micro.Config{
@@ -165,7 +166,11 @@ func (s *Service) addEndpoints() error {
 			return fmt.Errorf("endpoint %s: %w", verb, err)
 		}
 	}
-	for _, verb := range anyVerbs {
+	anyone := anyVerbs
+	if !s.backend.Replica() {
+		anyone = slices.Concat(anyVerbs, masterVerbs)
+	}
+	for _, verb := range anyone {
 		err := s.micro.AddEndpoint("any-"+verb, s.intake(s.verbs()[verb]),
 			micro.WithEndpointSubject(s.subjects.APIAll("any", verb)))
 		if err != nil {

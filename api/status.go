@@ -8,6 +8,7 @@ import (
 // A Status tells how a node stands. It is what status --json prints.
 type Status struct {
 	Node    string         `json:"node"`
+	Role    string         `json:"role"` // master or replica
 	Version string         `json:"version"`
 	Ready   bool           `json:"ready"`
 	Online  bool           `json:"online"`          // connected to NATS
@@ -18,6 +19,20 @@ type Status struct {
 	Peers   []PeerStatus   `json:"peers"`
 	Members []MemberStatus `json:"members"`
 	Fleet   *BucketStatus  `json:"fleet"` // the bucket in which nodes keep what concerns them all
+}
+
+// The roles of nodes.
+const (
+	RoleMaster  = "master"
+	RoleReplica = "replica" // pulls and follows live, never writes
+)
+
+// Role names the role of a node.
+func Role(replica bool) string {
+	if replica {
+		return RoleReplica
+	}
+	return RoleMaster
 }
 
 // A BucketStatus tells how one bucket of a node stands.
@@ -59,6 +74,7 @@ type BucketPeer struct {
 // A PeerStatus tells of another node that was heard.
 type PeerStatus struct {
 	Node     string    `json:"node"`
+	Role     string    `json:"role"` // master or replica
 	Version  string    `json:"version"`
 	LastSeen time.Time `json:"last_seen"`
 	Live     bool      `json:"live"`               // heard lately, and not stopping

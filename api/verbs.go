@@ -17,6 +17,7 @@ const (
 	verbPut    = "put"
 	verbDel    = "del"
 	verbLoad   = "load"
+	verbBatch  = "batch"
 	verbLs     = "ls"
 	verbWatch  = "watch"
 	verbSync   = "sync"
@@ -32,8 +33,12 @@ const (
 	verbCollect = "collect"
 )
 
-// anyVerbs are those that any node may answer: one request, one reply.
-var anyVerbs = []string{verbGet, verbPut, verbDel, verbLs, verbStatus}
+// anyVerbs are those that any node may answer: one request, one reply. Those of
+// masterVerbs it may if it is a master.
+var (
+	anyVerbs    = []string{verbGet, verbLs, verbStatus}
+	masterVerbs = []string{verbPut, verbDel}
+)
 
 func (s *Service) verbs() map[string]handler {
 	return map[string]handler{
@@ -41,6 +46,7 @@ func (s *Service) verbs() map[string]handler {
 		verbPut:    s.ready(s.put),
 		verbDel:    s.ready(s.del),
 		verbLoad:   s.ready(s.load),
+		verbBatch:  s.ready(s.batch),
 		verbLs:     s.ready(s.list),
 		verbWatch:  s.ready(s.watch),
 		verbSync:   s.ready(s.sync),

@@ -1,6 +1,7 @@
 package carry
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -34,8 +35,25 @@ func Live(s *store.Store, now time.Time, list []syncer.ApplyLive) (store.Applied
 	if err == nil && applied.Gaps > 0 {
 		err = fmt.Errorf("bucket %s: %d live messages after a gap", ev.Bucket, applied.Gaps)
 	}
-	ev.Err = err
+	ev.Err = known(err)
 	return applied, ev
+}
+
+// known gives the error that the engine acts upon its name there.
+func known(err error) error {
+	if errors.Is(err, store.ErrAmbiguous) {
+		return fmt.Errorf("%w: %w", syncer.ErrAmbiguous, err)
+	}
+	return err
+}
+
+// Wipe empties a replica's bucket.
+func Wipe(s *store.Store, a syncer.Wipe) syncer.Wiped {
+	b, err := held(s, a.Bucket)
+	if err == nil {
+		err = b.Wipe()
+	}
+	return syncer.Wiped{Bucket: a.Bucket, Err: err}
 }
 
 // Page merges one page of a pull.
@@ -60,6 +78,7 @@ func Page(s *store.Store, now time.Time, a syncer.ApplyPage) (store.Applied, syn
 		applied, ev.Err = b.ApplyPage(now, a.Entries, token)
 	}
 	ev.Changed = len(applied.Changes)
+	ev.Err = known(ev.Err)
 	return applied, ev
 }
 
@@ -121,5 +140,6 @@ func End(s *store.Store, now time.Time, a syncer.EndPull) (store.Applied, syncer
 	} else {
 		ev.Err = b.EndPull(now, a.Claim, a.Ahead)
 	}
+	ev.Err = known(ev.Err)
 	return applied, ev
 }

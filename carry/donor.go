@@ -32,6 +32,8 @@ type stream struct {
 	next   func() (oplog.Entry, error, bool)
 	stop   func()
 	spare  *oplog.Entry // read, but too large for the page before
+	byLog  bool
+	wire   int // bytes of the page being read, as they travel at most
 	closed bool
 }
 
@@ -85,7 +87,7 @@ func (d *Donor) Read(a syncer.ReadPage) syncer.PageRead {
 
 func (st *stream) begin(a syncer.ReadPage) {
 	rows := st.snap.Log(a.Above)
-	if a.KeyOrder {
+	if st.byLog = !a.KeyOrder; a.KeyOrder {
 		rows = st.snap.Rows(a.Above, a.After)
 	}
 	switch {
@@ -99,6 +101,7 @@ func (st *stream) begin(a syncer.ReadPage) {
 
 func (st *stream) page(a syncer.ReadPage) syncer.PageRead {
 	ev := syncer.PageRead{Session: a.Session, Last: a.After}
+	st.wire = 0
 	for {
 		e, err, ok := st.take()
 		if err != nil {
@@ -119,14 +122,26 @@ func (st *stream) page(a syncer.ReadPage) syncer.PageRead {
 		if a.Rest {
 			continue
 		}
-		if len(ev.Entries) > 0 && ev.Size+e.Size() > a.Limit {
+		if len(ev.Entries) > 0 && ev.Size+e.Size() > a.Limit && !st.keepTogether(&ev.Entries[len(ev.Entries)-1], &e) {
 			st.spare = &e
 			return ev
 		}
+		st.wire += e.MaxSize()
 		ev.Entries = append(ev.Entries, e)
 		ev.Size += e.Size()
 		ev.Last = e.Key
 	}
+}
+
+// pageRoom is what a page may take on the wire, beside what names its session.
+const pageRoom = oplog.MaxBody - 64<<10
+
+// keepTogether reports whether next goes into the page of last though the page
+// is full: in log order no page ends within an atomic batch, so that the puller
+// has it whole or not at all. A batch that does not fit a message is none that a
+// correct master wrote.
+func (st *stream) keepTogether(last, next *oplog.Entry) bool {
+	return st.byLog && last.SameBatch(next) && st.wire+next.MaxSize() <= pageRoom
 }
 
 func (st *stream) take() (oplog.Entry, error, bool) {

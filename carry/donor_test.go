@@ -133,3 +133,80 @@ func TestClosedSessionReadsAsEnded(t *testing.T) {
 		t.Error("a bucket that is not here is served")
 	}
 }
+
+// TestLogPagesKeepBatchesWhole: a page in log order that is full takes the rest
+// of an atomic batch all the same; one in key order does not.
+func TestLogPagesKeepBatchesWhole(t *testing.T) {
+	s, b := openBucket(t, store.NewMap())
+	put(t, b, "a")
+	ops := make([]store.Op, 20)
+	for i := range ops {
+		ops[i] = store.Op{Key: []byte{'b', byte(i)}, Value: make([]byte, 100)}
+	}
+	ops[0].Batch = len(ops)
+	if _, err := b.Write(now, ops); err != nil {
+		t.Fatal(err)
+	}
+	put(t, b, "b\x05") // one that did not survive
+	put(t, b, "c")
+	d := carry.NewDonor(s)
+	for session, tt := range []struct {
+		keyOrder bool
+		pages    int
+	}{{false, 2}, {true, 6}} {
+		if ev := d.Open(syncer.OpenSnapshot{Bucket: "orders", Session: uint64(session)}); ev.Err != nil {
+			t.Fatal(ev.Err)
+		}
+		pages, whole := 0, 0
+		for end := false; !end; pages++ {
+			ev := d.Read(syncer.ReadPage{Session: uint64(session), KeyOrder: tt.keyOrder, Limit: 700})
+			if ev.Err != nil {
+				t.Fatal(ev.Err)
+			}
+			n := 0
+			for i := range ev.Entries {
+				if ev.Entries[i].BatchBack+ev.Entries[i].BatchAhead > 0 {
+					n++
+				}
+			}
+			whole, end = max(whole, n), ev.End
+		}
+		if (whole == 19) != !tt.keyOrder || pages != tt.pages {
+			t.Errorf("key order %v: %d pages, the most of the batch in one is %d of 19", tt.keyOrder, pages, whole)
+		}
+	}
+	if err := d.CloseAll(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestFalseBatchDoesNotFillTheMemory: rows that claim to be one endless batch
+// are still cut where a message ends.
+func TestFalseBatchDoesNotFillTheMemory(t *testing.T) {
+	s, b := openBucket(t, store.NewMap())
+	o := oplog.Origin{Node: "liar", Epoch: 1}
+	for i := range uint32(40) {
+		e := oplog.Entry{
+			Key: []byte{'k', byte(i)}, Value: make([]byte, 1<<20), Stamp: oplog.Stamp{HLC: 1, Origin: o, Seq: uint64(i) + 1},
+			BatchBack: i, BatchAhead: 1<<31 - i,
+		}
+		if _, err := b.ApplyPage(now, []oplog.Entry{e}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d := carry.NewDonor(s)
+	if ev := d.Open(syncer.OpenSnapshot{Bucket: "orders", Session: 1}); ev.Err != nil {
+		t.Fatal(ev.Err)
+	}
+	for end := false; !end; {
+		ev := d.Read(syncer.ReadPage{Session: 1, Limit: 1000})
+		body, err := oplog.Encode(oplog.JSON, &oplog.Page{Session: oplog.Session{ID: 1, Puller: oplog.Nonce{1}, Donor: oplog.Nonce{2}}, Number: 1, Entries: ev.Entries})
+		if ev.Err != nil || err != nil || len(body) > oplog.MaxBody {
+			t.Fatalf("a page of %d bytes, %v, %v", len(body), ev.Err, err)
+		}
+		end = ev.End
+	}
+	if err := d.CloseAll(); err != nil {
+		t.Error(err)
+	}
+}

@@ -52,6 +52,21 @@ func (e *Entry) Size() int {
 	return len(e.Key) + len(e.Value) + len(e.Stamp.Origin.Node) + len(e.Prev.Origin.Node) + 64
 }
 
+// MaxSize returns the most bytes the entry takes in any codec.
+func (e *Entry) MaxSize() int {
+	names := len(e.Stamp.Origin.Node) + len(e.Prev.Origin.Node)
+	return jsonSize(e.Key) + jsonSize(e.Value) + names + entryJSON
+}
+
+// SameBatch reports whether e and f were written as parts of one atomic batch.
+func (e *Entry) SameBatch(f *Entry) bool {
+	if e.BatchBack == 0 && e.BatchAhead == 0 || e.Stamp.Origin != f.Stamp.Origin {
+		return false
+	}
+	return e.Stamp.Seq-uint64(e.BatchBack) == f.Stamp.Seq-uint64(f.BatchBack) &&
+		e.Stamp.Seq+uint64(e.BatchAhead) == f.Stamp.Seq+uint64(f.BatchAhead)
+}
+
 // Check reports whether the entry is one that a correct master could have
 // written: sizes within limits, named origin, seq and timestamp present.
 func (e *Entry) Check() error {

@@ -165,3 +165,34 @@ func TestEntrySizeIsAnUpperBoundInMsgpack(t *testing.T) {
 // slack is by how much numbers of 64 bits in every field may exceed Size: two
 // stamps of four, expiry and batch.
 const slack = 32
+
+// TestMaxSizeBoundsBothCodecs: pages are filled by it up to what a body may have.
+func TestMaxSizeBoundsBothCodecs(t *testing.T) {
+	hard := rapid.Map(rapid.SliceOfN(rapid.SampledFrom([]byte{0, '\n', 0x1f, '"', '\\', 'a', 0x7f, '<', 0xff}), 1, 300), func(b []byte) []byte { return b })
+	lines := rapid.Map(rapid.StringOfN(rapid.SampledFrom([]rune{'\u2028', '\u2029', '\t', 'é', '&'}), 1, 60, -1), func(s string) []byte { return []byte(s) })
+	rapid.Check(t, func(t *rapid.T) {
+		entries := rapid.SliceOfN(genEntry, 1, 8).Draw(t, "entries")
+		size := 0
+		for i := range entries {
+			e := &entries[i]
+			if e.Key = rapid.OneOf(hard, lines).Draw(t, "key"); !e.Tombstone {
+				e.Value = rapid.OneOf(hard, lines).Draw(t, "value")
+			}
+			size += e.MaxSize()
+		}
+		for _, c := range codecs {
+			empty := pageBody(t, c, nil)
+			if full := pageBody(t, c, entries); len(full)-len(empty) > size+64 {
+				t.Fatalf("%s: %d bytes, at most %d were said", c, len(full)-len(empty), size)
+			}
+		}
+	})
+}
+
+func pageBody(t *rapid.T, c oplog.Codec, entries []oplog.Entry) []byte {
+	body, err := oplog.Encode(c, &oplog.Page{Session: oplog.Session{ID: 1, Puller: nonceOf(1), Donor: nonceOf(2)}, Number: 1, Entries: entries})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return body
+}

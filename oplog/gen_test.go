@@ -71,7 +71,7 @@ var (
 		return oplog.Instance{
 			Node: genName.Draw(t, "node"), Nonce: genNonce.Draw(t, "nonce"), Prev: genNonce.Draw(t, "prev"),
 			Started: rapid.Int64().Draw(t, "started"), Version: genText.Draw(t, "version"), MaxPayload: rapid.Uint64().Draw(t, "payload"),
-			Starts: rapid.Uint64().Draw(t, "starts"),
+			Starts: rapid.Uint64().Draw(t, "starts"), Replica: rapid.Bool().Draw(t, "replica"),
 		}
 	})
 	genSession = rapid.Custom(func(t *rapid.T) oplog.Session {

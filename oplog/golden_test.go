@@ -34,6 +34,7 @@ func goldens() map[string]oplog.Message {
 	}
 	from := oplog.Instance{
 		Node: "paris", Nonce: nonceOf(0x10), Prev: nonceOf(0x20), Started: 1_767_225_600_000, Version: "v1.0.0", MaxPayload: 1 << 20, Starts: 3,
+		Replica: true,
 	}
 	at := func(o oplog.Origin, n uint64) oplog.Stamp {
 		return oplog.Stamp{HLC: hlc + oplog.HLC(n), Origin: o, Seq: n}

@@ -56,10 +56,11 @@ type Instance struct {
 	Version    string // of the program
 	MaxPayload uint64 // bytes its NATS server lets into one message
 	Starts     uint64 // how many processes had this disk, this one included; zero: not told
+	Replica    bool   // it only follows and never writes
 }
 
 func codeInstance(c coder, i *Instance) {
-	c.object("from", 7, func(c coder) {
+	c.object("from", 8, func(c coder) {
 		c.str("node", &i.Node)
 		c.nonce("nonce", &i.Nonce)
 		c.nonce("prev", &i.Prev)
@@ -67,6 +68,7 @@ func codeInstance(c coder, i *Instance) {
 		c.str("version", &i.Version)
 		c.uint("max_payload", &i.MaxPayload)
 		c.uint("starts", &i.Starts)
+		c.bool("replica", &i.Replica)
 	})
 }
 

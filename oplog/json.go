@@ -119,6 +119,29 @@ func (w *jsonWriter) bool(name string, p *bool) {
 // would make a body of 96 MiB that nobody takes.
 const escapes = 64
 
+// entryJSON is the most that an entry takes beside its key, value and names.
+const entryJSON = 320
+
+// jsonSize is the most bytes that data writes, without the field's name.
+func jsonSize(p []byte) int {
+	encoded := base64.StdEncoding.EncodedLen(len(p)) + escapes
+	if !utf8.Valid(p) {
+		return encoded
+	}
+	text := len(p)
+	for _, c := range p {
+		switch {
+		case c < ' ' || c == 0x7f:
+			text += 5
+		case c == '"' || c == '\\':
+			text++
+		case c == 0xe2: // perhaps U+2028 or U+2029, which are written as escapes
+			text += 3
+		}
+	}
+	return min(text, encoded)
+}
+
 func (w *jsonWriter) data(name string, p *[]byte) {
 	if len(*p) == 0 {
 		return

@@ -18,6 +18,7 @@ type Bucket struct {
 	state   state
 	durable durable
 	dirty   oplog.Clock     // clock rows changed since the last capture
+	wiped   bool            // all before dirty is gone since the last capture
 	changed bool            // state changed since the last capture
 	scrubs  []*Scrub        // under way
 	bad     map[string]bool // keys whose rows a scrub found bad, and nobody has replaced since

@@ -12,7 +12,8 @@ import (
 	"replicator/oplog"
 )
 
-// What is kept of own writes that lost: rule P1. The oldest go first.
+// What is kept of own writes that lost, and of writes that were parked: rules P1
+// and M3. The oldest go first.
 const (
 	maxLost      = 1000
 	maxLostBytes = 64 << 20
@@ -29,10 +30,10 @@ type Conflict struct {
 	Winner, Loser oplog.Entry
 }
 
-// A Lost is an own write that lost a conflict, as it is kept for people to look
-// at.
+// A Lost is an own write that lost a conflict, or a write of anybody that was
+// parked, as it is kept for people to look at.
 type Lost struct {
-	At     time.Time // when this node learned of the winner
+	At     time.Time // when this node learned of the winner, or wrote it
 	Entry  oplog.Entry
 	Winner oplog.Stamp
 
@@ -40,6 +41,8 @@ type Lost struct {
 	// donor covered it and had it no more. Whoever wrote it. Winner is what the donor
 	// had instead, else the row's own stamp.
 	Removed bool
+	// Parked tells that this node wrote a delete in its place: policy Park.
+	Parked bool
 }
 
 // conflict notes that winner beat loser, if that was a conflict. A writer's row
@@ -101,10 +104,23 @@ func (b *Bucket) lostKey(at time.Time, n originNo, seq oplog.Seq) []byte {
 	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint32(k, n), seq)
 }
 
+const lostV1 = 1
+
+// Flags of a kept write.
 const (
-	lostV1 = 1
-	lostV2 = 2 // of a row that was removed; else the same
+	lostParked = 1 << iota
+	lostRemoved
 )
+
+func (l *Lost) flags() (flags byte) {
+	if l.Parked {
+		flags |= lostParked
+	}
+	if l.Removed {
+		flags |= lostRemoved
+	}
+	return flags
+}
 
 // writeLost adds own writes that lost and takes the oldest away. It returns the
 // references as they are once the batch is committed.
@@ -117,11 +133,7 @@ func (t *tx) writeLost(batch Batch) []lostRef {
 	for i := range t.lost {
 		l := &t.lost[i]
 		key := t.b.lostKey(l.At, t.number(l.Entry.Stamp.Origin), l.Entry.Stamp.Seq)
-		version := byte(lostV1)
-		if l.Removed {
-			version = lostV2
-		}
-		value := appendStamp([]byte{version}, &l.Winner, t.number)
+		value := appendStamp([]byte{lostV1, l.flags()}, &l.Winner, t.number)
 		value = append(binary.AppendUvarint(value, uint64(len(l.Entry.Key))), l.Entry.Key...)
 		value = appendRow(value, newRow(l.Entry), t.number)
 		batch.Set(key, value)
@@ -179,11 +191,14 @@ func (b *Bucket) decodeLost(key, value []byte) (Lost, error) {
 	}
 	l := Lost{At: lostRef{key: string(key)}.at()}
 	d := rowDecoder{b: value, origin: b.s.origins.origin}
-	version := d.byte()
-	if version != lostV1 && version != lostV2 {
+	if d.byte() != lostV1 {
 		d.fail(errRowVersion)
 	}
-	l.Removed = version == lostV2
+	flags := d.byte()
+	if flags&^(lostParked|lostRemoved) != 0 {
+		d.fail(errRowFlags)
+	}
+	l.Parked, l.Removed = flags&lostParked != 0, flags&lostRemoved != 0
 	d.stamp(&l.Winner)
 	n := d.uvarint(1, oplog.MaxKey)
 	if d.err == nil && uint64(len(d.b)) < n {
@@ -201,9 +216,10 @@ func (b *Bucket) decodeLost(key, value []byte) (Lost, error) {
 	return l, nil
 }
 
-// Lost yields the own writes that lost a conflict, as far as they are kept: at
-// most 1,000 of a bucket, 64 MiB of them, for seven days. So are rows that a
-// reconcile removed, up to 10,000 and 256 MiB. The oldest come first.
+// Lost yields the own writes that lost a conflict, and those that were parked, as
+// far as they are kept: at most 1,000 of a bucket, 64 MiB of them, for seven days.
+// So are rows that a reconcile removed, up to 10,000 and 256 MiB. The oldest come
+// first.
 // What is yielded belongs to the caller.
 func (b *Bucket) Lost() iter.Seq2[Lost, error] {
 	return func(yield func(Lost, error) bool) {

@@ -12,7 +12,8 @@ type durable struct {
 type mark struct {
 	bucket *Bucket
 	digest oplog.Digest
-	dirty  oplog.Clock // clock rows that changed since the mark before
+	wiped  bool        // the clock was emptied since the mark before
+	dirty  oplog.Clock // clock rows that changed since then
 }
 
 // digest describes the state in memory. b.mu must be held.
@@ -35,8 +36,8 @@ func (b *Bucket) capture() (m mark, changed bool) {
 	if !b.changed || b.sweeping() {
 		return mark{}, false
 	}
-	m = mark{bucket: b, digest: b.digest(), dirty: b.dirty}
-	b.dirty, b.changed = oplog.Clock{}, false
+	m = mark{bucket: b, digest: b.digest(), wiped: b.wiped, dirty: b.dirty}
+	b.dirty, b.wiped, b.changed = oplog.Clock{}, false, false
 	return m, true
 }
 
@@ -44,6 +45,9 @@ func (b *Bucket) publish(m mark) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.durable.digest = m.digest
+	if m.wiped {
+		b.durable.clock = oplog.Clock{}
+	}
 	b.durable.clock.Join(m.dirty)
 }
 

@@ -24,7 +24,7 @@
 //	01 name                      format version; self: node, nonces, epoch
 //	02 origin                    node and epoch behind an origin number
 //	03 bucket                    name behind a bucket id
-//	04 node                      member: when it was heard, which buckets it holds
+//	04 node                      member: when it was heard, which buckets it holds, its role
 //	10 bucket key                row
 //	11 bucket origin seq         key of the row with that dot
 //	12 bucket origin             clock
@@ -36,6 +36,6 @@
 //	18 bucket expiry key         rows with an expiry by time
 //	19 bucket 00 / 01            cursor and claim of a running key-ordered pull
 //	19 bucket 02 / 03            of a reconcile: guard, and the gate to be
-//	1a                           reserved: lost
+//	1a bucket time origin seq    write that lost a conflict, or was parked
 //	1b bucket key                verdict of a running reconcile on that key
 package store

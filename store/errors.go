@@ -23,6 +23,17 @@ var (
 	// ErrOutOfOrder reports a stretch of a reconcile that does not go on where
 	// the one before it ended, as when another session came in between.
 	ErrOutOfOrder = errors.New("store: reconcile goes on elsewhere than it stopped")
+	// ErrReplica reports a local write to a replica.
+	ErrReplica = errors.New("store: a replica takes no writes")
+	// ErrAmbiguous reports an entry that may be older than a tombstone collected
+	// here, at a replica, which cannot issue it again. Nothing of the batch was
+	// merged; the bucket has to be wiped and filled anew: rules M3 and C6.
+	ErrAmbiguous = errors.New("store: the replica may have forgotten a delete of what comes")
+	// ErrHasWritten reports a store that cannot be a replica's: it may hold
+	// writes that are nowhere else.
+	ErrHasWritten = errors.New("store: has written as a master, and a replica may empty its store")
+	// ErrNoReplica reports a Wipe of a store that may hold unseen writes.
+	ErrNoReplica = errors.New("store: only a replica is wiped")
 	// ErrNoNode reports that neither the options nor the store name a node.
 	ErrNoNode = errors.New("store: no node name given and none stored")
 )

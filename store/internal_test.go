@@ -54,7 +54,7 @@ func TestAmbiguousPutIsIssuedAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := a.Reissued
-	if a.Ambiguous != 2 || len(w.Entries) != 2 || w.First != 2 || w.Last != 3 || w.Origin != b.Origin() {
+	if len(a.Ambiguous) != 2 || len(w.Entries) != 2 || w.First != 2 || w.Last != 3 || w.Origin != b.Origin() {
 		t.Fatalf("%+v", a)
 	}
 	for i, key := range []string{"deleted", "absent"} {

@@ -45,7 +45,12 @@ func TestKVsBehaveLikeAMap(t *testing.T) {
 					batch := kv.NewBatch()
 					for range rnd.IntN(8) {
 						k, v := key(), fmt.Appendf(nil, "v%d", rnd.IntN(1000))
-						if rnd.IntN(3) == 0 {
+						if rnd.IntN(8) == 0 {
+							upper := key()
+							batch.DeleteRange(k, upper)
+							maps.DeleteFunc(want, func(key, _ string) bool { return key >= string(k) && key < string(upper) })
+							upper[0] = 'X'
+						} else if rnd.IntN(3) == 0 {
 							batch.Delete(k)
 							delete(want, string(k))
 						} else {

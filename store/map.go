@@ -134,14 +134,29 @@ func (m *Map) Commit(b Batch) error {
 	}
 	mb.done = true
 	for _, op := range mb.ops {
-		if op.delete {
+		switch {
+		case op.upper != nil:
+			m.deleteRange(op.key, op.upper)
+		case op.delete:
 			m.now.Delete(op.key)
-		} else {
+		default:
 			m.now.ReplaceOrInsert(op.key, op.value)
 		}
 	}
 	m.unsynced = append(m.unsynced, m.now.Clone())
 	return nil
+}
+
+// deleteRange deletes from lower up to upper. m.mu must be held.
+func (m *Map) deleteRange(lower, upper []byte) {
+	var gone [][]byte
+	m.now.AscendFunc(btreemap.GE(lower), btreemap.LT(upper), func(key, _ []byte) bool {
+		gone = append(gone, key)
+		return true
+	})
+	for _, key := range gone {
+		m.now.Delete(key)
+	}
 }
 
 // Sync implements KV.
@@ -180,6 +195,7 @@ type mapBatch struct {
 type mapOp struct {
 	key, value []byte
 	delete     bool
+	upper      []byte // set: all from key up to it are deleted
 }
 
 func (b *mapBatch) Set(key, value []byte) {
@@ -192,6 +208,14 @@ func (b *mapBatch) Set(key, value []byte) {
 func (b *mapBatch) Delete(key []byte) {
 	b.ops = append(b.ops, mapOp{key: bytes.Clone(key), delete: true})
 	b.size += len(key)
+}
+
+func (b *mapBatch) DeleteRange(lower, upper []byte) {
+	if bytes.Compare(lower, upper) >= 0 {
+		return
+	}
+	b.ops = append(b.ops, mapOp{key: bytes.Clone(lower), upper: bytes.Clone(upper)})
+	b.size += len(lower) + len(upper)
 }
 
 func (b *mapBatch) Len() int { return b.size }

@@ -13,16 +13,23 @@ type Member struct {
 	Node    string
 	Heard   time.Time // to the millisecond
 	Buckets []string  // that it holds
+	Replica bool      // it never writes
 }
 
 const memberV1 = 1
 
 func memberKey(node string) []byte { return append([]byte{tableMembers}, node...) }
 
-// encode writes version 1, a zero, heard 8, then each name with its length
+const memberReplica = 1 // a flag
+
+// encode writes version 1, flags, heard 8, then each name with its length
 // before it.
 func (m *Member) encode() []byte {
-	b := binary.BigEndian.AppendUint64([]byte{memberV1, 0}, uint64(m.Heard.UnixMilli()))
+	var flags byte
+	if m.Replica {
+		flags |= memberReplica
+	}
+	b := binary.BigEndian.AppendUint64([]byte{memberV1, flags}, uint64(m.Heard.UnixMilli()))
 	for _, name := range m.Buckets {
 		b = append(append(b, byte(len(name))), name...)
 	}
@@ -31,9 +38,10 @@ func (m *Member) encode() []byte {
 
 func decodeMember(key, v []byte) (Member, error) {
 	m := Member{Node: string(key[1:])}
-	if len(v) < 10 || v[0] != memberV1 || v[1] != 0 || !oplog.ValidName(m.Node) {
+	if len(v) < 10 || v[0] != memberV1 || v[1]&^memberReplica != 0 || !oplog.ValidName(m.Node) {
 		return m, errors.New("member of a wrong name, size or version")
 	}
+	m.Replica = v[1]&memberReplica != 0
 	m.Heard = time.UnixMilli(int64(binary.BigEndian.Uint64(v[2:])))
 	for v = v[10:]; len(v) > 0; {
 		n := int(v[0])

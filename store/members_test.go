@@ -15,7 +15,7 @@ func TestMembersSurviveARestart(t *testing.T) {
 	s := open(t, m, "n1", 1)
 	want := []store.Member{
 		{Node: "b", Heard: noon, Buckets: []string{"default", strings.Repeat("x", 64)}},
-		{Node: "c", Heard: noon},
+		{Node: "c", Heard: noon, Replica: true},
 	}
 	for _, w := range want {
 		if err := s.SaveMember(store.Member{Node: w.Node, Heard: noon.Add(-1)}); err != nil {

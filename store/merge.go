@@ -21,10 +21,10 @@ type Applied struct {
 	Gaps    int     // live messages left out: announced, or with seqs missing before them
 	Refused []error // live messages no correct master sends, left out; each a *MalformedError
 
-	// Ambiguous counts entries that may be older than a tombstone collected
-	// here. Reissued holds them as the own new writes they became, to be
-	// published like those of a Write.
-	Ambiguous int
+	// Ambiguous are entries that may be older than a tombstone collected here.
+	// Reissued holds the own new writes they became, to be published like those
+	// of a Write.
+	Ambiguous []Ambiguity
 	Reissued  Written
 }
 
@@ -85,7 +85,7 @@ func (t *tx) merge(now time.Time, e *oplog.Entry, a *Applied) (news bool, err er
 	ambiguous := !e.Tombstone && e.Stamp.HLC <= t.gcts && absentLike(s, t.gcts)
 	t.put(s, newRow(*e))
 	if ambiguous {
-		return true, t.reissue(s, a)
+		return true, t.reissue(now, s, a)
 	}
 	return true, nil
 }
@@ -104,15 +104,28 @@ func (t *tx) observe(now time.Time, e *oplog.Entry, a *Applied) {
 }
 
 // reissue writes the slot's row, which may be older than a tombstone that was
-// collected, once more as an own new write: all will agree on that. Its
-// timestamp is as low as can be: what somebody wrote since should beat it.
-func (t *tx) reissue(s *slot, a *Applied) error {
+// collected, once more as an own new write, or a delete in its place as the
+// policy says: all will agree on that. Its timestamp is as low as can be: what
+// somebody wrote since should beat it.
+func (t *tx) reissue(now time.Time, s *slot, a *Applied) error {
+	if t.b.s.opts.Replica {
+		return ErrAmbiguous
+	}
+	received := s.cur.Entry
 	e := oplog.Entry{Key: s.cur.Key, Value: s.cur.Value, Expiry: s.cur.Expiry}
+	policy := t.b.s.opts.Ambiguous
+	if policy != Keep {
+		e = oplog.Entry{Key: s.cur.Key, Tombstone: true}
+	}
 	r, err := t.issueAt(max(t.guard(), s.cur.Stamp.HLC)+1, s, e)
 	if err != nil {
 		return err
 	}
-	a.Ambiguous++
+	t.follow(now, r.Stamp.HLC) // with a floor below it, a tombstone would stay for ever
+	if policy == Park {
+		t.lost = append(t.lost, Lost{At: now, Entry: received, Winner: r.Stamp, Parked: true})
+	}
+	a.Ambiguous = append(a.Ambiguous, Ambiguity{Received: received, Issued: r.Entry})
 	w := &a.Reissued
 	if w.First == 0 {
 		w.First, w.Origin = r.Stamp.Seq, r.Stamp.Origin

@@ -16,6 +16,8 @@ func (b *pebbleBatch) Set(key, value []byte) { _ = b.b.Set(key, value, nil) }
 func (b *pebbleBatch) Delete(key []byte)     { _ = b.b.Delete(key, nil) }
 func (b *pebbleBatch) Len() int              { return b.b.Len() }
 
+func (b *pebbleBatch) DeleteRange(lower, upper []byte) { _ = b.b.DeleteRange(lower, upper, nil) }
+
 // NewBatch implements KV.
 func (kv *pebbleKV) NewBatch() Batch { return &pebbleBatch{b: kv.db.NewBatch()} }
 

@@ -421,6 +421,9 @@ func (t *tx) judge(now time.Time, key []byte, p *oplog.Entry, st *Stretch, a *Ap
 		}
 		t.stage[string(key)] = v
 	case !e.Tombstone && absent && e.Stamp.HLC <= max(t.gcts, st.Token.Rec.GCTS):
+		if t.b.s.opts.Replica {
+			return ErrAmbiguous
+		}
 		t.stage[string(key)] = &verdict{stamp: e.Stamp, reissue: true}
 	}
 	return nil
@@ -512,7 +515,7 @@ func (t *tx) execute(now time.Time, key []byte, v *verdict, a *Applied) (size in
 	}
 	size = len(s.cur.Value)
 	if v.reissue {
-		return size, t.reissue(s, a)
+		return size, t.reissue(now, s, a)
 	}
 	if !s.cur.Tombstone {
 		l := Lost{At: now, Entry: s.cur.Entry, Winner: s.cur.Stamp, Removed: true}

@@ -44,7 +44,7 @@ func reconcileAt(tb testing.TB, now time.Time, a, from *store.Bucket, size, cut 
 			tb.Fatal(err)
 		}
 		sum.Changes = append(sum.Changes, a.Changes...)
-		sum.Ambiguous += a.Ambiguous
+		sum.Ambiguous = append(sum.Ambiguous, a.Ambiguous...)
 		sum.Reissued.Entries = append(sum.Reissued.Entries, a.Reissued.Entries...)
 	}
 	for list := all(tb, snap.Rows(nil, after)); len(list) > 0; {
@@ -119,8 +119,8 @@ func TestReconcile(t *testing.T) {
 				write(t, b, noon, put("later", "b"), del("kept-0002"))
 			}
 			applied, _ := reconcile(t, a, b, 2, -1)
-			if applied.Ambiguous != 2 || len(applied.Reissued.Entries) != 2 {
-				t.Errorf("%d writes were issued again, want 2", applied.Ambiguous)
+			if len(applied.Ambiguous) != 2 || len(applied.Reissued.Entries) != 2 {
+				t.Errorf("%d writes were issued again, want 2", len(applied.Ambiguous))
 			}
 			for key, want := range map[string]string{
 				"del-0000": "-", "del-0001": "again", "del-0002": "-", "kept-0000": "-", "kept-0001": "1",
@@ -146,8 +146,8 @@ func TestBootstrapOfAnEmptyNode(t *testing.T) {
 	_, b := evicted(t, 5)
 	empty := join(t, open(t, store.NewMap(), "c", 3), "b")
 	applied, _ := reconcile(t, empty, b, 3, -1)
-	if applied.Ambiguous > 0 || !empty.Clock().Equal(b.Clock()) {
-		t.Errorf("%d ambiguous, clock %v, want %v", applied.Ambiguous, empty.Clock(), b.Clock())
+	if len(applied.Ambiguous) > 0 || !empty.Clock().Equal(b.Clock()) {
+		t.Errorf("%d ambiguous, clock %v, want %v", len(applied.Ambiguous), empty.Clock(), b.Clock())
 	}
 	equalLive(t, empty, b)
 	if w := write(t, empty, noon.Add(-24*time.Hour), put("del-0000", "new")); w.Entries[0].Stamp.HLC <= oplog.HLCAt(noon.Add(-time.Hour)) {

@@ -105,7 +105,7 @@ func (t *tx) repair(now time.Time, e *oplog.Entry, a *Applied) error {
 	ambiguous := !e.Tombstone && e.Stamp.HLC <= t.gcts && absentLike(s, t.gcts)
 	t.put(s, newRow(*e))
 	if ambiguous {
-		return t.reissue(s, a)
+		return t.reissue(now, s, a)
 	}
 	return nil
 }

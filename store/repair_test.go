@@ -261,7 +261,7 @@ func TestRowBelowTheGuardIsPutBackAnew(t *testing.T) {
 	alter(t, kv, "k3", lose)
 	scrub(t, a)
 	r := repair(t, a, b)
-	if r.Ambiguous != 1 || len(r.Reissued.Entries) != 1 || value(t, a, "k3") != "v3" {
+	if len(r.Ambiguous) != 1 || len(r.Reissued.Entries) != 1 || value(t, a, "k3") != "v3" {
 		t.Fatalf("%+v", r)
 	}
 	pull(t, b, a, true, 100)

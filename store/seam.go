@@ -58,5 +58,8 @@ type KVSnapshot interface {
 type Batch interface {
 	Set(key, value []byte)
 	Delete(key []byte)
+	// DeleteRange deletes the keys from lower up to, but without, upper: those
+	// there are at the Commit, and those this batch has set before.
+	DeleteRange(lower, upper []byte)
 	Len() int // bytes
 }

@@ -35,6 +35,13 @@ type Options struct {
 	MaxDrift time.Duration
 	// MaxBuckets is the most buckets to join. Default 1024.
 	MaxBuckets int
+	// Ambiguous says what becomes of a put that may be older than a delete which
+	// was collected here. Default Keep.
+	Ambiguous Policy
+	// Replica makes the store one that only follows others. It issues nothing,
+	// so it holds no write that nobody else has seen, and may be emptied: see
+	// Bucket.Wipe. A store that has ever written is refused with ErrHasWritten.
+	Replica bool
 }
 
 func (o *Options) setDefaults() {
@@ -43,6 +50,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.MaxDrift <= 0 {
 		o.MaxDrift = 5 * time.Minute
+	}
+	if o.Ambiguous == "" {
+		o.Ambiguous = Keep
 	}
 	if o.MaxBuckets <= 0 {
 		o.MaxBuckets = oplog.MaxBucket
@@ -133,6 +143,9 @@ func (s *Store) begin() error {
 		s.node = was.node
 	case was.node != "" && was.node != s.node:
 		return &NodeNameError{Stored: was.node, Given: s.node}
+	}
+	if s.opts.Replica && was.epoch != 0 {
+		return fmt.Errorf("%w: node %s", ErrHasWritten, s.node)
 	}
 	if s.node == "" {
 		return ErrNoNode
@@ -272,7 +285,11 @@ func (s *Store) loadBuckets(now time.Time) error {
 func (s *Store) finishSweeps(now time.Time) error {
 	some := false
 	for _, name := range slices.Sorted(maps.Keys(s.buckets)) {
-		swept, err := s.buckets[name].finishSweep(now, &Applied{}) // what it writes anew, the peers pull
+		b := s.buckets[name]
+		swept, err := b.finishSweep(now, &Applied{}) // what it writes anew, the peers pull
+		if errors.Is(err, ErrAmbiguous) {
+			err = b.empty()
+		}
 		if err != nil {
 			return err
 		}

@@ -11,6 +11,11 @@ import (
 // MaxOps is the most ops of one Write.
 const MaxOps = 65536
 
+// MaxBatchBytes is how many bytes the entries of one atomic batch may take on
+// the wire, in whichever codec takes more. All of them have to fit one page,
+// behind others: 16 MiB of keys and values do, whatever bytes they are.
+const MaxBatchBytes = oplog.MaxBody - 2<<20
+
 // maxHLC is the highest timestamp that is taken in or given out. Above it
 // there would soon be no later one, and a key could be frozen for ever.
 const maxHLC = 1<<64 - 1<<32
@@ -54,6 +59,9 @@ func (b *Bucket) Write(now time.Time, ops []Op) (Written, error) {
 	if err := checkOps(ops); err != nil {
 		return Written{}, err
 	}
+	if b.s.opts.Replica {
+		return Written{}, ErrReplica
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if err := b.s.writable(); err != nil {
@@ -94,12 +102,29 @@ func (t *tx) writeBatch(now time.Time, ops []Op, skipped []bool, w *Written) err
 		}
 	}
 	batch := w.Entries[start:]
+	if err := checkBatchSize(batch); err != nil {
+		return err
+	}
 	for i := range batch {
 		e := &batch[i]
 		e.BatchBack, e.BatchAhead = uint32(i), uint32(len(batch)-1-i)
 		if s := t.dots[e.Dot()]; s.cur.Dot() == e.Dot() {
 			s.cur.BatchBack, s.cur.BatchAhead = e.BatchBack, e.BatchAhead
 		}
+	}
+	return nil
+}
+
+func checkBatchSize(batch []oplog.Entry) error {
+	if len(batch) < 2 {
+		return nil
+	}
+	size := 0
+	for i := range batch {
+		size += batch[i].MaxSize()
+	}
+	if size > MaxBatchBytes {
+		return &LimitError{What: "bytes of an atomic batch", Size: int64(size), Limit: MaxBatchBytes}
 	}
 	return nil
 }

@@ -105,6 +105,8 @@ type (
 		Bucket string
 		Soon   bool
 	}
+	// Wipe empties the bucket of a replica. Wiped follows.
+	Wipe struct{ Bucket string }
 
 	// SaveMember keeps what is known of a member over a restart.
 	SaveMember struct{ Member Member }
@@ -167,6 +169,7 @@ const (
 	EventCaughtUp   EventKind = "caught_up"   // the bucket follows live again
 	EventReconcile  EventKind = "reconcile"   // all rows are compared with a donor that collected deletes we never saw
 	EventReconciled EventKind = "reconciled"  // that has ended
+	EventWiped      EventKind = "wiped"       // a replica empties the bucket, to fill it anew
 	EventDivergence EventKind = "divergence"  // equal clocks, unequal rows
 	EventRepaired   EventKind = "repaired"    // rows were put right from a peer
 	EventOverdue    EventKind = "overdue"     // a member is silent
@@ -190,6 +193,7 @@ func (CloseSnapshot) action() {}
 func (ShrinkFrames) action()  {}
 func (Collect) action()       {}
 func (Scrub) action()         {}
+func (Wipe) action()          {}
 func (SaveMember) action()    {}
 func (JoinBucket) action()    {}
 func (Fence) action()         {}

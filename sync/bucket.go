@@ -31,6 +31,8 @@ type bucket struct {
 
 	gatedBy     string // the donor that wants a reconcile
 	reconciling bool   // one is under way: what comes live has to wait
+	wiping      bool   // the store is asked to empty the bucket
+	unsure      int    // how often in a row a replica's store met what it cannot take
 	startOver   bool   // the next one begins at the first key, whatever the token says
 
 	mending mending
@@ -94,6 +96,9 @@ func (e *Engine) retry(b *bucket, donor string, d time.Duration) {
 // tickBucket begins the wanted pull, or gives up on one whose donor is silent.
 // A bucket is pulled from one donor at a time.
 func (e *Engine) tickBucket(b *bucket) {
+	if b.wiping {
+		return
+	}
 	if b.pull != nil {
 		if !e.passed(b.pull.deadline) {
 			return

@@ -122,6 +122,8 @@ func (e *Engine) handle(ev Event) {
 		e.pageApplied(ev)
 	case PullEnded:
 		e.pullEnded(ev)
+	case Wiped:
+		e.wiped(ev)
 	case SnapshotOpened:
 		e.snapshotOpened(ev)
 	case PageRead:

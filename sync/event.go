@@ -81,6 +81,13 @@ type (
 		Err     error
 	}
 
+	// Wiped ends a Wipe action. All that was asked of the bucket's store before
+	// has ended, too.
+	Wiped struct {
+		Bucket string
+		Err    error
+	}
+
 	// SnapshotOpened ends an OpenSnapshot action. All in it comes from the one
 	// snapshot, whose own writes are on disk.
 	SnapshotOpened struct {
@@ -141,6 +148,7 @@ func (Stopping) event()       {}
 func (LiveApplied) event()    {}
 func (PageApplied) event()    {}
 func (PullEnded) event()      {}
+func (Wiped) event()          {}
 func (SnapshotOpened) event() {}
 func (PageRead) event()       {}
 func (Scrubbed) event()       {}

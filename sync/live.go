@@ -184,6 +184,9 @@ func (e *Engine) liveApplied(ev LiveApplied) {
 	if ev.Err != nil {
 		// Nothing of it is in the store: what is heard next has a gap before it.
 		clear(b.queued)
+		if e.mustWipe(b, ev.Err) {
+			return
+		}
 		b.reconciling = b.reconciling || e.halfReconciled(b.name) // by a page of a session given up
 		e.retry(b, "", e.backoff(b))
 		return

@@ -8,11 +8,13 @@ import (
 )
 
 // A Member is a node that shares buckets with this one, now or not long ago.
-// What it has not seen is not collected, until it was silent for EvictAfter.
+// What it has not seen is not collected, until it was silent for EvictAfter, or
+// EvictReplicasAfter.
 type Member struct {
 	Node    string
 	Heard   time.Time // the last heartbeat, to the hour or so
 	Buckets []string  // that it holds, sorted
+	Replica bool      // it never writes
 }
 
 // maxMembers bounds how many members are remembered. Any above it do not count:
@@ -34,6 +36,9 @@ func (e *Engine) noteMember(node string, digests ...oplog.Digest) {
 		e.members[node] = m
 	}
 	news := e.now.Sub(m.Heard) >= rememberEvery
+	if p := e.peers[node]; p != nil && p.inst.Replica != m.Replica {
+		m.Replica, news = p.inst.Replica, true
+	}
 	for _, d := range digests {
 		if i, known := slices.BinarySearch(m.Buckets, d.Bucket); !known && e.holds(d.Bucket) {
 			m.Buckets = slices.Insert(m.Buckets, i, d.Bucket)
@@ -69,7 +74,7 @@ func (e *Engine) noteAbsent(node, bucket string) {
 }
 
 func (e *Engine) saveMember(m *Member) {
-	e.do(SaveMember{Member{Node: m.Node, Heard: m.Heard, Buckets: slices.Clone(m.Buckets)}})
+	e.do(SaveMember{Member{Node: m.Node, Heard: m.Heard, Buckets: slices.Clone(m.Buckets), Replica: m.Replica}})
 }
 
 func (m *Member) holds(bucket string) bool {
@@ -83,9 +88,14 @@ func (e *Engine) counts(m *Member, bucket string) bool {
 	if !m.holds(bucket) || e.closed(m.Node) {
 		return false
 	}
-	heard := m.Heard
-	if p := e.peers[m.Node]; p != nil && p.heard.After(heard) {
-		heard = p.heard
+	return e.now.Sub(e.heardOf(m)) < e.evictAfter(m)
+}
+
+// evictAfter is how long the member may be silent. A replica has nothing of its
+// own, and little is lost if it has to begin anew.
+func (e *Engine) evictAfter(m *Member) time.Duration {
+	if m.Replica {
+		return e.opt.EvictReplicasAfter
 	}
-	return e.now.Sub(heard) < e.opt.EvictAfter
+	return e.opt.EvictAfter
 }

@@ -33,6 +33,13 @@ type Options struct {
 	// EvictAfter is how long a member may be silent before tombstones are
 	// collected without it. Default 30 days.
 	EvictAfter time.Duration
+	// EvictReplicasAfter is the same of a replica, which has nothing of its own
+	// to lose. Default 24h.
+	EvictReplicasAfter time.Duration
+	// WipeTries is how often in a row a replica may get what could be older than
+	// a delete it has collected, before it empties the bucket. Default 8, which
+	// takes half a minute.
+	WipeTries int
 	// CollectEvery is how often tombstones are collected. Default 1m.
 	CollectEvery time.Duration
 	// ScrubEvery is how often all rows are read and compared with their hashes.
@@ -86,6 +93,8 @@ func (o Options) withDefaults() Options {
 	pick(&o.HeartbeatUneasy, 5*time.Second)
 	pick(&o.FleetBudget, 4096)
 	pick(&o.EvictAfter, 30*24*time.Hour)
+	pick(&o.EvictReplicasAfter, 24*time.Hour)
+	pick(&o.WipeTries, 8)
 	pick(&o.CollectEvery, time.Minute)
 	pick(&o.ScrubEvery, 24*time.Hour)
 	pick(&o.ReportAfter, 10*time.Minute)

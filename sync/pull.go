@@ -252,7 +252,9 @@ func (e *Engine) pageApplied(ev PageApplied) {
 		return
 	}
 	if ev.Err != nil {
-		e.abortPull(p, "the store refused a page")
+		if !e.mustWipe(e.bucket(p.bucket), ev.Err) {
+			e.abortPull(p, "the store refused a page")
+		}
 		return
 	}
 	if len(p.queue) == 0 || p.queue[0].Number != ev.Number {
@@ -319,18 +321,20 @@ func (e *Engine) pullEnded(ev PullEnded) {
 	if p == nil {
 		// Given up meanwhile, but the clock has moved.
 		b := e.bucket(ev.Bucket)
-		b.reconciling = e.halfReconciled(b.name)
+		b.reconciling = b.wiping || e.halfReconciled(b.name)
 		e.replay(b)
 		e.settle(b)
 		return
 	}
 	if ev.Err != nil {
-		e.abortPull(p, "the store refused the end")
+		if !e.mustWipe(e.bucket(p.bucket), ev.Err) {
+			e.abortPull(p, "the store refused the end")
+		}
 		return
 	}
 	b := e.bucket(p.bucket)
 	e.dropPull(b)
-	b.byKey, b.backoff, b.rest = false, 0, time.Time{}
+	b.byKey, b.backoff, b.rest, b.unsure = false, 0, time.Time{}, 0
 	if p.reconcile {
 		b.gatedBy, b.reconciling, b.startOver = "", false, false
 		e.do(Raise{Kind: EventReconciled, Bucket: b.name, Peer: p.donor, Text: "bucket " + b.name + " was compared with " + p.donor})

@@ -31,6 +31,7 @@ type Retired struct {
 // A MemberStatus is how a member stands. Its slices are the caller's.
 type MemberStatus struct {
 	Node    string
+	Replica bool
 	State   MemberState
 	Heard   time.Time // zero: never
 	Buckets []string  // that it holds
@@ -65,7 +66,7 @@ func (e *Engine) stateOf(m *Member) MemberState {
 	}
 	p, heard := e.peers[m.Node], e.heardOf(m)
 	switch silent := e.now.Sub(heard); {
-	case silent >= e.opt.EvictAfter:
+	case silent >= e.evictAfter(m):
 		return MemberEvicted
 	case p != nil && p.gone:
 		return MemberStopped
@@ -79,7 +80,7 @@ func (e *Engine) stateOf(m *Member) MemberState {
 // is not told again.
 func (e *Engine) recallEvicted() {
 	for name, m := range e.members {
-		if e.now.Sub(m.Heard) >= e.opt.EvictAfter {
+		if e.now.Sub(m.Heard) >= e.evictAfter(m) {
 			e.told[name] = MemberEvicted
 		}
 	}
@@ -98,7 +99,7 @@ func (e *Engine) reviewMembers() {
 				": what it may lack is kept for it")
 			e.told[name] = state
 		case state == MemberEvicted:
-			e.raiseMember(EventEvicted, name, name+" was not heard for "+spell(e.opt.EvictAfter)+
+			e.raiseMember(EventEvicted, name, name+" was not heard for "+spell(e.evictAfter(m))+
 				": tombstones are collected without it; it compares all its rows should it return")
 			e.told[name] = state
 		}
@@ -157,7 +158,7 @@ func (e *Engine) Members() []MemberStatus {
 	}
 	list := map[string]MemberStatus{}
 	for name, m := range e.members {
-		s := MemberStatus{Node: name, State: e.stateOf(m), Heard: e.heardOf(m), Retired: e.retired[name]}
+		s := MemberStatus{Node: name, State: e.stateOf(m), Replica: m.Replica, Heard: e.heardOf(m), Retired: e.retired[name]}
 		for _, bucket := range m.Buckets {
 			s.Buckets = append(s.Buckets, bucket)
 			if waiting[bucket] && e.holdsUp(m, bucket, s.State) {

@@ -12,6 +12,7 @@ type PeerStatus struct {
 	Offset   time.Duration // of its wall clock against ours, travel time included
 	Live     bool          // heard lately, and not stopping
 	Stopped  bool          // said that it stops
+	Replica  bool          // it only follows
 	Buckets  map[string]PeerBucket
 	Sessions int // hellos and pulls under way with it
 }
@@ -49,7 +50,7 @@ func (e *Engine) Peers() map[string]PeerStatus {
 			continue
 		}
 		s := PeerStatus{
-			Node: name, Version: p.inst.Version, Heard: p.heard, Offset: p.offset, Stopped: p.gone,
+			Node: name, Version: p.inst.Version, Heard: p.heard, Offset: p.offset, Stopped: p.gone, Replica: p.inst.Replica,
 			Buckets: map[string]PeerBucket{},
 		}
 		s.Live = e.reachable(p) && !e.overdue(p)

@@ -17,7 +17,7 @@ type conflictsCmd struct {
 
 // Help implements kong.HelpProvider.
 func (conflictsCmd) Help() string {
-	return `Two nodes that write one key while neither has seen the other's write are in conflict. The later write wins on all nodes; the node that lost keeps its own for seven days, at most 1,000 of a bucket.
+	return `Two nodes that write one key while neither has seen the other's write are in conflict. The later write wins on all nodes; the node that lost keeps its own for seven days, at most 1,000 of a bucket. With serve --ambiguous park, a node also keeps what it deleted because it may be older than a forgotten delete: it is listed as parked, and wants --node.
 
 A node that was away for so long that deletes it never saw were forgotten compares all its rows with another's, and removes what that one has no more. Rows removed so are listed, too, for as long, at most 10,000 of a bucket.
 
@@ -48,7 +48,7 @@ func (c *conflictsLsCmd) Run(a *app) error {
 			return err
 		}
 		if none && !c.JSON {
-			_, _ = fmt.Fprintln(table, "WRITE\tKEY\tBYTES\tWRITTEN (UTC)\tLOST TO")
+			_, _ = fmt.Fprintln(table, "WRITE\tKEY\tBYTES\tWRITTEN (UTC)\tLOST TO\tKEPT BY")
 		}
 		none = false
 		if c.JSON {
@@ -61,12 +61,8 @@ func (c *conflictsLsCmd) Run(a *app) error {
 		if l.Entry.Tombstone {
 			size = "deleted"
 		}
-		lostTo := l.Winner.Origin.Node
-		if l.Removed {
-			lostTo = "removed at " + l.Node
-		}
-		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s, %s\n", l.Entry.Dot(), c.show(l.Entry.Key), size,
-			l.Entry.Stamp.HLC.Time().UTC().Format(dateTime), lostTo, l.Winner.HLC.Time().UTC().Format(dateTime))
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s, %s\t%s\n", l.Entry.Dot(), c.show(l.Entry.Key), size,
+			l.Entry.Stamp.HLC.Time().UTC().Format(dateTime), l.Winner.Origin.Node, l.Winner.HLC.Time().UTC().Format(dateTime), keptBy(&l))
 	}
 	if none && !c.JSON {
 		_, _ = fmt.Fprintln(table, "no write of bucket "+c.Bucket+" lost to one it had not seen")
@@ -74,12 +70,24 @@ func (c *conflictsLsCmd) Run(a *app) error {
 	return table.Flush()
 }
 
+// keptBy names the node that keeps a write, which show and take want to know
+// where it is not the one that wrote it.
+func keptBy(l *api.Lost) string {
+	switch {
+	case l.Parked:
+		return l.Node + ", parked"
+	case l.Removed:
+		return l.Node + ", removed"
+	}
+	return l.Node
+}
+
 const dateTime = "2006-01-02 15:04:05"
 
 type conflictsShowCmd struct {
 	bucketFlag
 	jsonFlag
-	Node  string `help:"The node that keeps it. Default: the one that wrote it. Removed rows are kept where they were removed."`
+	Node  string `help:"The node that keeps it. Default: the one that wrote it. Removed and parked ones are kept where that was done."`
 	Write string `arg:"" help:"The write, as conflicts ls names it."`
 }
 
@@ -105,7 +113,7 @@ func (c *conflictsShowCmd) Run(a *app) error {
 type conflictsTakeCmd struct {
 	bucketFlag
 	jsonFlag
-	Node  string `help:"The node that keeps it. Default: the one that wrote it. Removed rows are kept where they were removed."`
+	Node  string `help:"The node that keeps it. Default: the one that wrote it. Removed and parked ones are kept where that was done."`
 	Write string `arg:"" help:"The write, as conflicts ls names it."`
 }
 

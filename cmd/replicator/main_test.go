@@ -124,7 +124,7 @@ func TestEveryCommandHasAnExample(t *testing.T) {
 			leaves = append(leaves, child)
 		}
 	}
-	if len(leaves) != 21 {
+	if len(leaves) != 22 {
 		t.Errorf("%d commands", len(leaves))
 	}
 	for _, leaf := range leaves {
@@ -235,6 +235,9 @@ func TestNodeAndEveryCommand(t *testing.T) {
 		{"{\"key\":\"colour\",\"value\":\"red\"}\n", "import -", "nothing to write: 1 keys unchanged\n", 0},
 		{"{\"key\":\"x\",\"value\":\"1\"}\n\nbad\n", "import - --skip-bad", "1 keys written, 0 unchanged, 1 bad lines skipped, in ...", 0},
 		{"bad\n", "import -", "", 1},
+		{"{\"key\":\"x\",\"value\":\"2\"}\n{\"key\":\"y\",\"value\":\"2\"}\n", "batch -", "a/...", 0},
+		{"{\"key\":\"x\",\"deleted\":true}\n{\"key\":\"y\"}\n", "batch -", "", 1},
+		{"{\"key\":\"nope\",\"deleted\":true}\n", "batch -", "nothing to write\n", 0},
 		{"", "del colour", "a/...", 0},
 		{"", "del colour", "", 3},
 		{"", "get colour", "", 3},

@@ -132,6 +132,8 @@ func explainCode(err error, e *api.Error) string {
 		return fmt.Sprintf("%s; have it leave with: replicator leave NODE, or say --force", err)
 	case api.ErrNotHandedOver.Code:
 		return fmt.Sprintf("%s; --timeout waits longer, --now waits for nobody", err)
+	case api.ErrReplica.Code:
+		return fmt.Sprintf("%s; name a master with --node, replicator status --json lists them", err)
 	case api.ErrFenced.Code:
 		return fmt.Sprintf("%s; a stopped node gets another name with: replicator rename NEW --data DIR", err)
 	}

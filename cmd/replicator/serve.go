@@ -36,9 +36,13 @@ type serveCmd struct {
 	NatsConfig string        `placeholder:"FILE" env:"REPLICATOR_NATS_CONFIG" help:"Native nats-server configuration for the embedded server. SIGHUP reads it again."`
 	Bucket     []string      `short:"b" env:"REPLICATOR_BUCKETS" setting:"buckets" help:"Hold only these buckets. Default: every bucket heard of."`
 	Codec      string        `enum:"msgpack,json" default:"msgpack" env:"REPLICATOR_CODEC" help:"How this node writes messages: ${enum}. It reads both."`
+	Replica    bool          `env:"REPLICATOR_REPLICA" help:"Only follow: pull, take live writes, serve reads and other nodes, and never write. The data folder must be one that never wrote."`
 	EvictAfter time.Duration `default:"720h" env:"REPLICATOR_EVICT_AFTER" setting:"evict_after" help:"How long a node may be silent before deletes are forgotten without it. One that returns later compares all its rows with another's."`
 	ScrubEvery time.Duration `default:"24h" env:"REPLICATOR_SCRUB_EVERY" setting:"scrub_every" help:"How often all rows are read in the background and compared with their hashes."`
+	Ambiguous  string        `enum:"keep,delete,park" default:"keep" env:"REPLICATOR_AMBIGUOUS" help:"What becomes of a value that may be older than a forgotten delete: ${enum}. It is written again; or deleted; or deleted, and listed by conflicts."`
 	Durability string        `enum:"sync,interval" default:"sync" env:"REPLICATOR_DURABILITY" help:"When a write is answered: ${enum}. After its fsync, or at once."`
+
+	EvictReplicasAfter time.Duration `default:"24h" env:"REPLICATOR_EVICT_REPLICAS_AFTER" setting:"evict_replicas_after" help:"How long a replica may be silent before deletes are forgotten without it."`
 }
 
 // Help implements kong.HelpProvider.
@@ -49,6 +53,7 @@ func (serveCmd) Help() string {
     replicator serve --server nats://127.0.0.1:4222 --node b --data ./replicator-data-b
     replicator serve --join nats-leaf://hub:7422 --listen 127.0.0.1:4222
     replicator serve --nats-config nats.conf
+    replicator serve --replica --server nats://hub:4222 --data ./replica-data
 
 With --server, NATS_URL, --context or NATS_CONTEXT the node is a client of that NATS server, and works alone while it is away. Else it starts one of its own in the same process. SIGTERM ends it cleanly, a second one at once.`
 }
@@ -135,7 +140,8 @@ func (s *serving) start(ctx context.Context) error {
 	s.node, err = replicator.Open(ctx, replicator.Config{
 		Node: name, Dir: s.cmd.Data, Conn: s.nc, Buckets: s.cmd.Bucket, Codec: oplog.Codec(s.cmd.Codec),
 		Durability: replicator.Durability(s.cmd.Durability), Prefix: s.app.flags.Prefix, Version: version(), Logger: s.log,
-		EvictAfter: s.cmd.EvictAfter, ScrubEvery: s.cmd.ScrubEvery,
+		EvictAfter: s.cmd.EvictAfter, EvictReplicasAfter: s.cmd.EvictReplicasAfter, Replica: s.cmd.Replica,
+		Ambiguous: replicator.AmbiguousPolicy(s.cmd.Ambiguous), ScrubEvery: s.cmd.ScrubEvery,
 	})
 	return err
 }
@@ -272,6 +278,8 @@ func (c *serveCmd) explain(err error, flags *globals) error {
 			server = flags.where()
 		}
 		return fmt.Errorf("%w; a second master on this host: %s", err, c.second(server, otherThan(c.Node)))
+	case errors.Is(err, replicator.ErrHasWritten):
+		return fmt.Errorf("%w; start it without --replica; once replicator verify says equal, a replica can start with an empty folder: --data ./replica-data", err)
 	case isA[*replicator.NodeNameError](err):
 		return fmt.Errorf("%s %s; renaming is: replicator rename %s --data %s", c.Data, plainLine(err.Error()), c.Node, c.Data)
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):

@@ -66,6 +66,9 @@ func readiness(st api.Status) string {
 	if st.Ready {
 		words[0] = "ready"
 	}
+	if st.Role == api.RoleReplica {
+		words = append(words, "a replica")
+	}
 	if st.Fenced != "" {
 		words = append(words, "writes are fenced: "+st.Fenced)
 	}

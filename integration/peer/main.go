@@ -59,6 +59,7 @@ type (
 		Version     string
 		MaxPayload  uint64
 		Starts      uint64
+		Replica     bool
 	}
 	digest struct {
 		Bucket                   string
@@ -249,7 +250,7 @@ func main() {
 		log.Fatal(err)
 	}
 	drawn := nonce(be.AppendUint64(be.AppendUint64(nil, rand.Uint64()), rand.Uint64()))
-	n.nc, n.limit, n.me = nc, min(256<<10, int(nc.MaxPayload())-512), from{n.me.Node, drawn, nonce(make([]byte, 16)), uint64(wall() >> 16), "peer", uint64(nc.MaxPayload()), 1}
+	n.nc, n.limit, n.me = nc, min(256<<10, int(nc.MaxPayload())-512), from{n.me.Node, drawn, nonce(make([]byte, 16)), uint64(wall() >> 16), "peer", uint64(nc.MaxPayload()), 1, false}
 	for tick := time.NewTicker(100 * time.Millisecond); ; {
 		select {
 		case m := <-in:

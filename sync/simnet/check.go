@@ -32,7 +32,7 @@ func (w *World) Check() error {
 			if v.broken {
 				continue
 			}
-			for _, check := range []func(view) error{w.checkCover, checkWitness} {
+			for _, check := range []func(view) error{w.checkCover, checkWitness, w.checkBatches, checkReplica} {
 				if err := check(v); err != nil {
 					return err
 				}

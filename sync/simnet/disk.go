@@ -57,6 +57,8 @@ func (n *Node) actOnStore(a syncer.Action) {
 	case syncer.Scrub:
 		b, _ := n.store.Bucket(a.Bucket)
 		n.later(n.moment(), func() { n.scrub(a, b.Scrub()) })
+	case syncer.Wipe:
+		n.queueApply(a.Bucket, a)
 	case syncer.SaveMember:
 		if err := n.store.SaveMember(store.Member(a.Member)); !n.full {
 			n.report(err)
@@ -109,6 +111,7 @@ func (n *Node) applyNext(bucket string) {
 		n.merged(a.Bucket, merged, byLive)
 		ev, err = applied, applied.Err
 	case syncer.ApplyPage:
+		n.tears(a)
 		merged, applied := carry.Page(n.store, n.wall(), a)
 		by := byPage
 		switch {
@@ -134,12 +137,16 @@ func (n *Node) applyNext(bucket string) {
 		gone, err = carry.Collect(n.store, n.wall(), a)
 		n.w.Stats.Count[Stable] += gone
 		n.w.note("%s collects %d rows of %s up to %s", n.name, gone, a.Bucket, a.Upto)
+	case syncer.Wipe:
+		wiped := n.wipe(a)
+		ev, err = wiped, wiped.Err
 	}
 	if refused && !n.full {
 		n.store.ClearReadOnly()
 	}
 	// Of a session given up, or of a repair that came too late.
 	stale := errors.Is(err, store.ErrReconciling) || errors.Is(err, store.ErrOutOfOrder) || errors.Is(err, store.ErrMoved)
+	stale = stale || n.replica && errors.Is(err, store.ErrAmbiguous)
 	if !errors.Is(err, errFull) && !stale {
 		n.reportGap(err)
 	}
@@ -177,6 +184,9 @@ func (n *Node) merged(bucket string, a store.Applied, by road) {
 	w := a.Reissued
 	for _, e := range w.Entries {
 		n.w.Stats.Count[Reissued]++
+		if e.Tombstone {
+			n.w.Stats.Count[DeletedAgain]++
+		}
 		n.w.ledger.issue(bucket, e)
 		n.w.note("%s issues again %s/%q %s instead of %s", n.name, bucket, e.Key, e.Stamp, e.Prev)
 	}

@@ -36,6 +36,7 @@ func (n *Node) Restore() {
 	n.disk.end()
 	n.disk = n.backup.image()
 	clear(n.marks)
+	n.mayTear()
 	n.w.Stats.Count[Restores]++
 	n.w.ledger.forget(n)
 	n.w.note("%s gets an older disk back", n.name)
@@ -93,9 +94,10 @@ func (w *World) checkAlike(bucket string) error {
 func (n *Node) Copy() {
 	w := n.w
 	c := newNode(w, len(w.nodes))
-	c.name, c.codec, c.Options, c.clone = n.name, n.codec, n.Options, true
+	c.name, c.codec, c.Options, c.replica, c.policy, c.clone = n.name, n.codec, n.Options, n.replica, n.policy, true
 	c.disk.end()
 	c.disk, c.life = n.disk.image(), 1
+	c.mayTear()
 	w.nodes = append(w.nodes, c)
 	w.Stats.Count[Clones]++
 	w.note("%s is copied", n.name)

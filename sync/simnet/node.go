@@ -20,6 +20,8 @@ type Node struct {
 	name    string
 	skew    time.Duration // of the wall clock against the world's
 	started time.Duration // the skew when the engine began: its time has no steps
+	replica bool          // it never writes
+	policy  store.Policy  // of what may be older than a collected delete
 	clone   bool          // a copy of another node, with its name
 	codec   oplog.Codec
 	Options syncer.Options
@@ -49,7 +51,9 @@ type Node struct {
 	witnesses map[string]*witness // by bucket, of this life
 	marks     map[string]mark     // by bucket
 	events    []syncer.Raise
-	problem   error // the first broken promise that only an onlooker sees
+	torn      map[string]tearing // by bucket, over restarts
+	donors    map[uint64]string  // by session
+	problem   error              // the first broken promise that only an onlooker sees
 }
 
 // A group is a commit group whose live message leaves once it is on disk.
@@ -59,10 +63,16 @@ type group struct {
 }
 
 func newNode(w *World, i int) *Node {
-	n := &Node{w: w, index: i, name: nameOf(i), disk: w.newDisk(), codec: oplog.Msgpack, marks: map[string]mark{}}
+	n := &Node{
+		w: w, index: i, name: nameOf(i), disk: w.newDisk(), codec: oplog.Msgpack, marks: map[string]mark{}, torn: map[string]tearing{},
+	}
 	if w.rnd.IntN(10) == 0 {
 		n.codec = oplog.JSON
 	}
+	if w.cfg.Mixed {
+		n.policy = []store.Policy{store.Keep, store.Delete, store.Park}[w.rnd.IntN(3)]
+	}
+	n.replica = i >= w.cfg.Nodes-w.cfg.Replicas && i < w.cfg.Nodes
 	if w.cfg.Codec != "" {
 		n.codec = w.cfg.Codec
 	}
@@ -113,8 +123,12 @@ func (n *Node) Start() {
 	}
 	nonce := n.w.nonce()
 	n.kv = n.disk.open()
+	if n.replica {
+		clear(n.marks) // what it cannot judge it empties, also when it is opened
+	}
 	st, err := store.Open(n.kv, n.wall(), store.Options{
-		Node: n.name, Nonce: nonce, Epoch: func() uint64 { return n.w.rnd.Uint64() | 1 }, Ticket: n.ticket,
+		Node: n.name, Nonce: nonce, Epoch: func() uint64 { return n.w.rnd.Uint64() | 1 }, Ticket: n.ticket, Replica: n.replica,
+		Ambiguous: n.policy,
 	})
 	n.ticket = store.Ticket{}
 	if err != nil {
@@ -135,6 +149,7 @@ func (n *Node) Start() {
 	}
 	n.started = n.skew
 	n.fenced, n.dirty, n.syncing = false, false, false
+	n.donors = map[uint64]string{}
 	n.waiting, n.applies, n.events = map[string][]group{}, map[string][]syncer.Action{}, nil
 	n.witnesses = map[string]*witness{}
 	for _, b := range n.w.cfg.Buckets {
@@ -142,7 +157,7 @@ func (n *Node) Start() {
 	}
 	self := oplog.Instance{
 		Node: n.name, Nonce: nonce, Prev: st.PrevNonce(), Started: n.w.now.UnixMilli(), Version: "sim",
-		Starts: st.Starts(),
+		Starts: st.Starts(), Replica: n.replica,
 	}
 	o := n.Options
 	if o.Members, err = carry.Members(st); err != nil {
@@ -167,7 +182,7 @@ func (n *Node) introduce(st *store.Store) {
 		if m == n {
 			continue
 		}
-		err := st.SaveMember(store.Member{Node: m.name, Heard: n.wall(), Buckets: n.w.cfg.Buckets})
+		err := st.SaveMember(store.Member{Node: m.name, Heard: n.wall(), Buckets: n.w.cfg.Buckets, Replica: m.replica})
 		if err != nil {
 			panic(fmt.Sprintf("simnet: member of %s: %v", n.name, err))
 		}
@@ -185,6 +200,7 @@ func (n *Node) Crash() {
 	}
 	n.settleMarks()
 	unsynced, lost := n.disk.crash(n.w.rnd)
+	n.tornAgain()
 	n.end()
 	n.w.Stats.Count[Crashes]++
 	n.w.Stats.Count[LostCommits] += lost
@@ -246,6 +262,10 @@ func (n *Node) Write(bucket string, ops ...store.Op) {
 		return
 	}
 	written, err := b.Write(n.wall(), ops)
+	if n.replica {
+		n.mustNotWrite(err)
+		return
+	}
 	if n.full {
 		n.mustRefuse(err)
 		return
@@ -254,6 +274,7 @@ func (n *Node) Write(bucket string, ops ...store.Op) {
 		panic(fmt.Sprintf("simnet: write: %v", err))
 	}
 	n.w.Stats.Count[Writes] += len(written.Entries)
+	n.countBatch(written)
 	for _, e := range written.Entries {
 		n.w.ledger.issue(bucket, e)
 		n.w.note("%s writes %s/%q tombstone=%v %s", n.name, bucket, e.Key, e.Tombstone, e.Stamp)
@@ -358,6 +379,7 @@ func (n *Node) act(a syncer.Action) {
 		}
 	case syncer.Send:
 		n.w.Stats.Count[Talk]++
+		n.donors[a.Session] = a.To
 		n.w.note("%s -> %s %s %s", n.name, a.To, a.Bucket, describe(a.Message))
 		reply := fmt.Sprintf("%s.%d", n.name, a.Session)
 		heard := false

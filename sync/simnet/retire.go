@@ -26,7 +26,7 @@ func (n *Node) Readmit(name string) { n.Write(syncer.Fleet, carry.Readmit(name))
 func (w *World) retireOrReadmit(n, m *Node) {
 	if _, gone := n.retired[m.name]; gone {
 		n.Readmit(m.name)
-	} else if n.up && !n.fenced && !n.full {
+	} else if n.up && !n.fenced && !n.full && !n.replica {
 		w.Stats.Count[Retirements]++
 		n.Forget(m.name)
 	}

@@ -57,8 +57,9 @@ func (h History) Run() (Stats, error) {
 	if err := w.AtRest(); err != nil {
 		return w.Stats, err
 	}
-	if w.collectsWhatAllHave() && len(w.damaged) == 0 && w.Stats.Count[Reissued]+w.Stats.Count[Reconciles] > 0 {
-		return w.Stats, fmt.Errorf("%d writes issued again, %d reconciles, though only what all have was collected", w.Stats.Count[Reissued], w.Stats.Count[Reconciles])
+	if w.collectsWhatAllHave() && len(w.damaged) == 0 && w.Stats.Count[Reissued]+w.Stats.Count[Reconciles]+w.Stats.Count[Wipes] > 0 {
+		return w.Stats, fmt.Errorf("%d writes issued again, %d reconciles, %d replicas emptied, though only what all have was collected",
+			w.Stats.Count[Reissued], w.Stats.Count[Reconciles], w.Stats.Count[Wipes])
 	}
 	if told := w.Stats.Count[ToldRestored] + w.Stats.Count[ToldCloned]; told > 0 && !w.lostDisks() {
 		return w.Stats, fmt.Errorf("%d alarms of other disks, but nobody's was changed", told)
@@ -163,6 +164,11 @@ func randomConfig(rnd *rand.Rand) Config {
 	cfg.Collect, cfg.Restore, cfg.Clone = rnd.IntN(2) == 0, rnd.IntN(4) == 0, rnd.IntN(8) == 0
 	cfg.Slow, cfg.Full, cfg.Steps = rnd.IntN(4) == 0, rnd.IntN(4) == 0, rnd.IntN(5) == 0
 	cfg.Evict = rnd.IntN(5) == 0
+	cfg.Mixed = rnd.IntN(2) == 0
+	if rnd.IntN(3) == 0 {
+		cfg.Replicas = rnd.IntN(cfg.Nodes)
+		cfg.Collect = cfg.Collect || rnd.IntN(2) == 0
+	}
 	small, compared := rnd.IntN(2) == 0, rnd.IntN(3) == 0
 	cfg.Tune = func(n *Node) {
 		n.Options = syncer.Options{}
@@ -170,14 +176,14 @@ func randomConfig(rnd *rand.Rand) Config {
 			// Small limits make windows, cuts, overflows and sub-hashes common.
 			n.Options = syncer.Options{
 				PageBytes: 600, Window: 1200, CutBytes: 2000, LogOrderMax: 8,
-				GapBuffer: 2000, ApplyBuffer: 2000, Serves: 2,
+				GapBuffer: 2000, ApplyBuffer: 2000, Serves: 2, WipeTries: 1,
 			}
 		}
 		if compared {
 			n.Options.CompareAbove = 2
 		}
 		if cfg.Evict {
-			n.Options.EvictAfter, n.Options.CollectEvery = time.Minute, 5*time.Second
+			n.Options.EvictAfter, n.Options.EvictReplicasAfter, n.Options.CollectEvery = time.Minute, 20*time.Second, 5*time.Second
 		}
 	}
 	return cfg
@@ -222,10 +228,13 @@ func (w *World) turn(rnd *rand.Rand) {
 		for i := range ops {
 			ops[i] = w.op(rnd)
 		}
-		n.Write(w.bucket(rnd), ops...)
+		n.Write(w.bucket(rnd), together(rnd, ops)...)
 	}
 	pause := []time.Duration{0, time.Millisecond, 20 * time.Millisecond, 300 * time.Millisecond, 4 * time.Second}
 	w.Run(pause[rnd.IntN(len(pause))])
+	if w.cfg.Collect && w.cfg.Replicas > 0 && rnd.IntN(2) == 0 { // they meet little that is old
+		w.nodes[w.cfg.Nodes-1].Collect(w.bucket(rnd))
+	}
 	if rnd.IntN(40) == 0 {
 		w.Run(2 * time.Minute)
 	}

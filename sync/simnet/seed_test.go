@@ -41,7 +41,8 @@ func TestSeeds(t *testing.T) {
 		return
 	}
 	for _, kind := range s.sum.Never() { // what did not happen was not tested
-		if !*onDisk || kind != simnet.LostCommits { // Pebble does not say
+		rare := kind == simnet.Wipes && *seeds < 2000
+		if !rare && (!*onDisk || kind != simnet.LostCommits) { // Pebble does not say
 			t.Errorf("%s: none", kind)
 		}
 	}

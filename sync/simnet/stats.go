@@ -58,16 +58,20 @@ const (
 	Cutoffs
 	Compared
 	Announced
+	Batches // of many keys, all or nothing
 	Overflows
 	Stable // tombstones collected because all had them
 	Reconciles
 	Reissued
-	Flips    // bits of a row, behind the store's back
-	LostRows // likewise, whole rows
-	Scrubs   // of all rows of a bucket
-	BadRows  // found in them
-	Diverged // alarms
-	Repaired // rows put right from a peer
+	DeletedAgain // of those, as a delete
+	Denied       // writes to a replica
+	Wipes        // of a replica that cannot issue again
+	Flips        // bits of a row, behind the store's back
+	LostRows     // likewise, whole rows
+	Scrubs       // of all rows of a bucket
+	BadRows      // found in them
+	Diverged     // alarms
+	Repaired     // rows put right from a peer
 
 	kinds
 )
@@ -82,8 +86,9 @@ var names = [kinds]string{
 	Restores: "older disks put back", Clones: "copies of a disk started", Fences: "younger doubles fenced",
 	Evictions: "collections without a member", Returns: "returns of one", Retirements: "members forgotten", Forced: "tombstones collected by force",
 	Pulls: "pulls", Pages: "pages", Cutoffs: "streams cut", Compared: "clocks compared by parts", Announced: "announced writes",
-	Overflows: "overflows of the gap buffer", Stable: "stable tombstones collected", Reconciles: "reconciles",
-	Reissued: "writes issued again", Flips: "bits of rows flipped", LostRows: "rows lost from a disk", Scrubs: "scrubs",
+	Batches: "atomic batches", Overflows: "overflows of the gap buffer", Stable: "stable tombstones collected", Reconciles: "reconciles",
+	Reissued: "writes issued again", DeletedAgain: "of those as deletes", Denied: "writes to a replica", Wipes: "replicas emptied",
+	Flips: "bits of rows flipped", LostRows: "rows lost from a disk", Scrubs: "scrubs",
 	BadRows: "bad rows found", Diverged: "alarms of divergence", Repaired: "rows put right from a peer",
 }
 

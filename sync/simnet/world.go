@@ -14,6 +14,7 @@ import (
 // faults.
 type Config struct {
 	Nodes    int
+	Replicas int // how many of them, the last ones, only follow
 	Buckets  []string
 	Codec    oplog.Codec   // of all nodes; empty for one drawn for each
 	Loss     float64       // of messages that never arrive
@@ -33,6 +34,7 @@ type Config struct {
 	Slow    bool // disks and links become slow
 	Full    bool // disks fill up
 	Steps   bool // wall clocks are set
+	Mixed   bool // what may be older than a collected delete is kept, deleted or parked
 	Evict   bool // members that are away for a minute do not count
 	Retire  bool // members are forgotten, and readmitted
 	Rot     bool // rows are damaged on their disk

@@ -194,6 +194,12 @@ var mutants = []mutant{
 	{"G3-gate", "collecting leaves no gate behind", []edit{{
 		"store/collect.go", "c.t.raiseGate(oplog.Clock{s.cur.Stamp.Origin: s.cur.Stamp.Seq}, s.cur.Stamp.HLC)", "c.t.raiseGate(nil, s.cur.Stamp.HLC)",
 	}}},
+	{"M3-replica", "a replica issues again", []edit{{
+		"store/merge.go", "	if t.b.s.opts.Replica {\n", "	if false {\n",
+	}}},
+	{"S9-batch", "a page in log order ends within an atomic batch", []edit{{
+		"carry/donor.go", "return st.byLog && last.SameBatch(next)", "return false && st.byLog && last.SameBatch(next)",
+	}}},
 	{"G3-guard", "collecting leaves no guard behind", []edit{{
 		"store/collect.go", "c.t.raiseGate(oplog.Clock{s.cur.Stamp.Origin: s.cur.Stamp.Seq}, s.cur.Stamp.HLC)", "c.t.raiseGate(oplog.Clock{s.cur.Stamp.Origin: s.cur.Stamp.Seq}, 0)",
 	}}},

@@ -1,0 +1,59 @@
+package api
+
+import (
+	"context"
+	"errors"
+)
+
+// batch writes the records of a request all or not at all, as one. Its body is
+// that of a load.
+func (s *Service) batch(ctx context.Context, r *request) (*reply, error) {
+	if err := userBucket(r); err != nil {
+		return nil, err
+	}
+	l, err := parseLoad(r.body)
+	if err != nil {
+		return nil, err
+	}
+	if l.head.SkipUnchanged {
+		return nil, ErrBadRequest.With("a batch writes every record: skip_unchanged is for a load")
+	}
+	if len(l.refused) > 0 {
+		e := l.refused[0]
+		return nil, e.Error.With("record %d: %s; nothing was written", e.Index, e.Error.Text)
+	}
+	res := BatchResult{V: 1, Node: s.backend.Name()}
+	if len(l.ops) > 0 {
+		results, err := s.backend.Write(ctx, r.bucket, l.ops, WriteOptions{CreateBucket: l.head.Create, Atomic: true})
+		if err != nil {
+			return nil, err
+		}
+		if err := res.count(results, len(l.ops)); err != nil {
+			return nil, err
+		}
+	}
+	return &reply{body: mustJSON(res)}, nil
+}
+
+// count sums up what became of the records: they are of one origin, one after
+// the other, but for those that deleted nothing.
+func (res *BatchResult) count(results []WriteResult, want int) error {
+	if len(results) != want {
+		return ErrInternal.With("%d results for %d writes", len(results), want)
+	}
+	for _, w := range results {
+		switch {
+		case w.Err != nil && errors.Is(w.Err, ErrNotFound):
+			res.Absent++
+		case w.Err != nil:
+			return w.Err
+		default:
+			if res.Written == 0 {
+				res.Origin, res.First = w.Stamp.Origin.String(), w.Stamp.Seq
+			}
+			res.Last = w.Stamp.Seq
+			res.Written++
+		}
+	}
+	return nil
+}

@@ -1,0 +1,50 @@
+package store
+
+import "replicator/oplog"
+
+// bucketTables are the tables that hold a bucket as it replicates. What is kept
+// for people, as lost writes are, is not among them.
+var bucketTables = []byte{
+	tableData, tableLog, tableClock, tableAhead, tableGCV, tableMeta, tableParts, tableTombs, tableExpiry, tableToken, tableStage,
+}
+
+// Wipe empties the bucket of a replica, durably, in one batch: rows, clock, gate
+// and a reconcile under way. It is as one that was joined just now, but for its
+// highest timestamp. Snapshots that are open keep what they show. On a store
+// that may hold writes which nobody else has, it does nothing but answer
+// ErrNoReplica: rule C6.
+func (b *Bucket) Wipe() error {
+	if !b.s.opts.Replica {
+		return ErrNoReplica
+	}
+	if err := b.empty(); err != nil {
+		return err
+	}
+	return b.s.Sync()
+}
+
+func (b *Bucket) empty() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.s.writable(); err != nil {
+		return err
+	}
+	next := state{clock: oplog.Clock{}, ahead: oplog.Clock{}, gcv: oplog.Clock{}, hlc: b.state.hlc, lost: b.state.lost}
+	batch := b.s.kv.NewBatch()
+	for _, table := range bucketTables {
+		batch.DeleteRange(bucketRange(table, b.id))
+	}
+	batch.Set(bucketKey(tableMeta, b.id, 0), next.encodeMeta())
+	if err := b.s.commit(batch); err != nil {
+		return err
+	}
+	b.state = next
+	b.dirty, b.wiped, b.changed = oplog.Clock{}, true, true
+	b.bad = map[string]bool{}
+	b.gated++
+	for _, s := range b.scrubs {
+		s.tally = tally{} // of rows that are gone
+	}
+	b.s.commits.Add(1)
+	return nil
+}

@@ -1,0 +1,160 @@
+package simnet_test
+
+import (
+	"testing"
+	"time"
+
+	"replicator/store"
+	syncer "replicator/sync"
+	"replicator/sync/simnet"
+)
+
+func replicaWorld(t *testing.T, masters int, o syncer.Options) *simnet.World {
+	t.Helper()
+	w := simnet.NewWorld(1, simnet.Config{
+		Nodes: masters + 1, Replicas: 1, Buckets: []string{"orders"}, Tune: func(n *simnet.Node) { n.Options = o },
+	})
+	t.Cleanup(w.End)
+	for i := range masters + 1 {
+		w.Node(i).Start()
+	}
+	w.Run(5 * time.Second)
+	return w
+}
+
+func row(t *testing.T, w *simnet.World, i int, key string) string {
+	t.Helper()
+	b, _ := w.Node(i).Store().Bucket("orders")
+	e, ok, err := b.Get([]byte(key))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !ok || e.Tombstone {
+		return "-"
+	}
+	return string(e.Value)
+}
+
+// TestReplicaLag: a replica that is away holds collection up for a day, not for
+// thirty. It comes back through a reconcile and writes nothing. Scenario 41.
+func TestReplicaLag(t *testing.T) {
+	w := replicaWorld(t, 2, syncer.Options{})
+	put(w, 0, "deleted")
+	put(w, 1, "kept")
+	w.Run(10 * time.Second)
+	w.Node(2).Crash()
+	w.Node(0).Write("orders", store.Op{Key: []byte("deleted"), Delete: true})
+	w.Run(20 * time.Hour)
+	if n := oldTombstones(t, w, 0, time.Hour); n != 1 {
+		t.Fatalf("%d tombstones while the replica is away for 20 hours, want 1", n)
+	}
+	w.Run(6 * time.Hour)
+	if n := oldTombstones(t, w, 0, time.Hour) + oldTombstones(t, w, 1, time.Hour); n != 0 {
+		t.Fatalf("%d tombstones after the replica was away for more than a day", n)
+	}
+	put(w, 0, "meanwhile")
+	w.Node(2).Start()
+	w.Run(time.Minute)
+	if err := w.AtRest(); err != nil {
+		t.Error(err)
+	}
+	if row(t, w, 2, "deleted") != "-" || row(t, w, 2, "kept") == "-" || row(t, w, 2, "meanwhile") == "-" {
+		t.Error("the replica is not as the others are")
+	}
+	if n := w.Stats.Count; n[simnet.Reconciles] != 1 || n[simnet.Reissued] != 0 || n[simnet.Wipes] != 0 {
+		t.Errorf("%d reconciles, %d writes issued again, %d wipes", n[simnet.Reconciles], n[simnet.Reissued], n[simnet.Wipes])
+	}
+}
+
+// TestReplicaPassesOnWhatItHas: it is a donor like any other.
+func TestReplicaPassesOnWhatItHas(t *testing.T) {
+	w := replicaWorld(t, 2, syncer.Options{})
+	w.Part(0, 1)
+	put(w, 0, "left")
+	put(w, 1, "right")
+	w.Run(30 * time.Second)
+	if row(t, w, 1, "left") == "-" || row(t, w, 0, "right") == "-" {
+		t.Error("masters that only the replica reaches do not hear of each other")
+	}
+	w.Node(2).Write("orders", store.Op{Key: []byte("k"), Value: []byte("v")})
+	w.Heal()
+	w.Run(10 * time.Second)
+	if err := w.AtRest(); err != nil {
+		t.Error(err)
+	}
+	if row(t, w, 2, "k") != "-" || w.Stats.Count[simnet.Denied] != 1 {
+		t.Error("the replica took a write")
+	}
+}
+
+// ambiguous makes the replica collect a delete whose key a master wrote before
+// that, unheard by it.
+func ambiguous(t *testing.T, w *simnet.World) {
+	t.Helper()
+	w.Node(1).Write("orders", store.Op{Key: []byte("k"), Value: []byte("first")})
+	w.Run(10 * time.Second)
+	w.Part(0, 1)
+	w.Part(2, 1)
+	w.Node(1).Write("orders", store.Op{Key: []byte("k"), Value: []byte("unseen")})
+	w.Run(time.Second)
+	w.Node(0).Write("orders", store.Op{Key: []byte("k"), Delete: true})
+	w.Run(10 * time.Second)
+	w.Node(2).Collect("orders")
+	if n := oldTombstones(t, w, 2, 0); n != 0 {
+		t.Fatalf("the replica still holds %d tombstones", n)
+	}
+}
+
+// TestReplicaWaitsForAMaster: what it cannot take a master that has the delete
+// settles. Nothing is emptied.
+func TestReplicaWaitsForAMaster(t *testing.T) {
+	w := replicaWorld(t, 2, syncer.Options{})
+	ambiguous(t, w)
+	w.Heal()
+	w.Run(time.Minute)
+	if err := w.AtRest(); err != nil {
+		t.Error(err)
+	}
+	if row(t, w, 2, "k") != "-" || w.Stats.Count[simnet.Wipes] != 0 {
+		t.Errorf("k is %q, %d wipes", row(t, w, 2, "k"), w.Stats.Count[simnet.Wipes])
+	}
+}
+
+// TestReplicaIsEmptied: what the replica has forgotten of a delete it cannot
+// judge, nobody else is there to do so, and it has no patience.
+func TestReplicaIsEmptied(t *testing.T) {
+	w := replicaWorld(t, 2, syncer.Options{WipeTries: 1})
+	w.Node(1).Write("orders", store.Op{Key: []byte("k"), Value: []byte("first")})
+	w.Run(10 * time.Second)
+	w.Part(0, 1)
+	w.Delay(1, 2, 30*time.Second) // what it writes arrives late
+	w.Node(1).Write("orders", store.Op{Key: []byte("k"), Value: []byte("unseen")})
+	w.Run(time.Second)
+	w.Node(0).Write("orders", store.Op{Key: []byte("k"), Delete: true})
+	w.Run(5 * time.Second)
+	w.Node(2).Collect("orders")
+	w.Node(0).Crash()
+	w.Run(time.Minute)
+	w.Heal()
+	w.Run(time.Minute)
+	if w.Stats.Count[simnet.Wipes] != 1 || row(t, w, 2, "k") != "unseen" {
+		t.Fatalf("%d wipes, k is %q", w.Stats.Count[simnet.Wipes], row(t, w, 2, "k"))
+	}
+	told := 0
+	for _, ev := range w.Node(2).Events() {
+		if ev.Kind == syncer.EventWiped {
+			told++
+		}
+	}
+	if told != 1 {
+		t.Errorf("%d events tell of it", told)
+	}
+	w.Node(0).Start() // with the delete, which is later
+	w.Run(time.Minute)
+	if err := w.AtRest(); err != nil {
+		t.Error(err)
+	}
+	if row(t, w, 2, "k") != "-" || w.Stats.Count[simnet.Reissued] != 0 {
+		t.Errorf("k is %q, %d writes issued again", row(t, w, 2, "k"), w.Stats.Count[simnet.Reissued])
+	}
+}
