@@ -167,7 +167,9 @@ func (e *Engine) hearBeat(m *oplog.Heartbeat) {
 	}
 	p := e.peer(m.From.Node)
 	back := e.overdue(p) || p.gone || !p.greeted
-	e.meetInstance(p, m.From)
+	if !e.meetInstance(p, m.From) {
+		return
+	}
 	e.noteMember(p.name, m.Digests...)
 	if m.Stopping {
 		e.leave(p)

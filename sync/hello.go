@@ -88,7 +88,9 @@ func formats() []uint64 { return []uint64{1, '{'} }
 // from the sender what is missing here.
 func (e *Engine) hearHello(m *oplog.Hello, reply string) {
 	p := e.peer(m.From.Node)
-	e.meetInstance(p, m.From)
+	if !e.meetInstance(p, m.From) {
+		return
+	}
 	p.gone = false
 	e.hurry(p)
 	e.noteMember(p.name, m.Digests...)
@@ -121,7 +123,9 @@ func (e *Engine) hearHelloReply(m *oplog.HelloReply) {
 	}
 	h := p.hello
 	p.endHello(e)
-	e.meetInstance(p, m.From)
+	if !e.meetInstance(p, m.From) {
+		return
+	}
 	p.greeted = true
 	if p.heard.IsZero() {
 		p.heard = e.now

@@ -10,7 +10,8 @@ import (
 // them up and names the one before, so a disk that went back, or runs twice,
 // shows. Rule I3: it tells people; no data depends on it.
 type lineage struct {
-	former   oplog.Nonce // the instance before the present one
+	since    time.Time   // when the present instance was first heard
+	former   oplog.Nonce // the one before it
 	replaced time.Time   // when that was first heard no more
 	odd      EventKind   // what the present one looks like, if not a plain restart
 	oddSince time.Time
@@ -25,6 +26,7 @@ const lineagePause = time.Hour
 // told only once the instance is still heard prevHeard later.
 func (e *Engine) followLineage(p *peer, inst *oplog.Instance) {
 	l, last := &p.line, &p.inst
+	l.since = e.now
 	if last.Nonce.IsZero() {
 		return // the first that is heard
 	}
@@ -41,6 +43,12 @@ func (e *Engine) followLineage(p *peer, inst *oplog.Instance) {
 	case inst.Starts <= last.Starts, inst.Starts == last.Starts+1 && inst.Prev != last.Nonce:
 		l.odd = EventRestored
 	}
+}
+
+// outdated reports whether the instance has just been replaced by the one that
+// is known, which the disk has had since: what comes of it was late.
+func (e *Engine) outdated(p *peer, inst *oplog.Instance) bool {
+	return inst.Starts > 0 && inst.Starts < p.inst.Starts && e.now.Sub(p.line.since) < prevHeard
 }
 
 // confirmLineage hears the present instance once more.

@@ -55,12 +55,16 @@ func (e *Engine) peer(name string) *peer {
 }
 
 // meetInstance notes which process speaks for the peer now. A new one has
-// forgotten every session with the old.
-func (e *Engine) meetInstance(p *peer, inst oplog.Instance) {
+// forgotten every session with the old. It reports false for a late message of a
+// process that has been replaced.
+func (e *Engine) meetInstance(p *peer, inst oplog.Instance) bool {
 	if p.inst.Nonce == inst.Nonce {
 		p.inst = inst
 		e.confirmLineage(p)
-		return
+		return true
+	}
+	if e.outdated(p, &inst) {
+		return false
 	}
 	e.followLineage(p, &inst)
 	p.inst = inst
@@ -70,6 +74,7 @@ func (e *Engine) meetInstance(p *peer, inst oplog.Instance) {
 		pd.report = nil
 	}
 	e.endSessionsWith(p)
+	return true
 }
 
 // forgetOwn forgets how far the peer's own writes go.
