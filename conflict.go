@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"iter"
-	"sync/atomic"
 	"time"
 
 	"replicator/oplog"
@@ -68,52 +67,25 @@ func (b *Bucket) TakeConflict(ctx context.Context, dot oplog.Dot) (Entry, error)
 	return Entry{}, fmt.Errorf("%w: no lost write %s on node %s", ErrNotFound, dot, b.node.self.Node)
 }
 
-// conflictEvents is how many conflicts of a bucket are told of in a second. The
-// list of lost writes has them all.
-const conflictEvents = 10
-
-// A conflictMeter counts conflicts and says of which to tell.
-type conflictMeter struct {
-	total  atomic.Uint64 // since the start, whoever lost
-	second int64         // only in the merge loop
-	told   int
-	silent int
-}
-
-// tell reports whether to tell of one more conflict at now, and how many were
-// passed over in silence since the last.
-func (m *conflictMeter) tell(now time.Time) (yes bool, silent int) {
-	if s := now.Unix(); s != m.second {
-		m.second, m.told = s, 0
-	}
-	if m.told == conflictEvents {
-		m.silent++
-		return false, 0
-	}
-	m.told++
-	silent, m.silent = m.silent, 0
-	return true, silent
-}
-
-// conflicts counts what a merge found and tells of the writes of this node that
-// lost: their winners' nodes, and all others, know the same.
-func (l *loop) conflicts(list []store.Conflict) {
-	l.meter.total.Add(uint64(len(list)))
+// tellConflicts counts what a merge found and tells of the writes of this node
+// that lost: their winners' nodes, and all others, know the same.
+func (l *loop) tellConflicts(list []store.Conflict) {
+	l.conflicts.Add(uint64(len(list)))
 	for i := range list {
 		if list[i].Loser.Stamp.Origin.Node != l.node.self.Node {
 			continue
 		}
-		if yes, silent := l.meter.tell(time.Now()); yes {
+		if yes, silent := l.tells.conflict.tell(time.Now()); yes {
 			l.node.raiseConflict(l.name, &list[i], silent)
 		}
 	}
 }
 
-// ambiguous tells of writes that may be older than a forgotten delete, and of
+// tellAmbiguous tells of writes that may be older than a forgotten delete, and of
 // what this node has written in their place.
-func (l *loop) ambiguous(list []store.Ambiguity) {
+func (l *loop) tellAmbiguous(list []store.Ambiguity) {
 	for i := range list {
-		if yes, silent := l.doubts.tell(time.Now()); yes {
+		if yes, silent := l.tells.ambiguous.tell(time.Now()); yes {
 			l.node.raiseAmbiguous(l.name, &list[i], silent)
 		}
 	}

@@ -35,30 +35,78 @@ func (n *Node) raise(a syncer.Raise) {
 	n.publishEvent(event{Kind: string(a.Kind), Bucket: a.Bucket, Peer: a.Peer, Text: a.Text})
 }
 
-func (n *Node) raiseFuture(bucket string, e *oplog.Entry) {
+// mergeEvents is how many events of a kind merges of a bucket raise in a second.
+const mergeEvents = 10
+
+// An eventMeter says which events of a kind to raise where there may be very
+// many. It belongs to one goroutine.
+type eventMeter struct {
+	second int64
+	told   int
+	silent int
+}
+
+// tell reports whether to tell of one more at now, and how many were passed over
+// in silence since the last.
+func (m *eventMeter) tell(now time.Time) (yes bool, silent int) {
+	if s := now.Unix(); s != m.second {
+		m.second, m.told = s, 0
+	}
+	if m.told == mergeEvents {
+		m.silent++
+		return false, 0
+	}
+	m.told++
+	silent, m.silent = m.silent, 0
+	return true, silent
+}
+
+// more says how many events were not told of since the last, for there were too
+// many.
+func more(silent int) string {
+	if silent == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; %d more since the last event", silent)
+}
+
+// tellMerged raises the events of what a merge found.
+func (l *loop) tellMerged(a *store.Applied) {
+	now := time.Now()
+	for i := range a.Future {
+		if yes, silent := l.tells.future.tell(now); yes {
+			l.node.raiseFuture(l.name, &a.Future[i], silent)
+		}
+	}
+	for i := range a.Forks {
+		if yes, silent := l.tells.fork.tell(now); yes {
+			l.node.raiseFork(l.name, &a.Forks[i].Received, silent)
+		}
+	}
+	l.tellConflicts(a.Conflicts)
+	l.tellAmbiguous(a.Ambiguous)
+}
+
+func (n *Node) raiseFuture(bucket string, e *oplog.Entry, silent int) {
 	n.publishEvent(event{
 		Kind: "future_clock", Bucket: bucket, Peer: e.Stamp.Origin.Node, Key: string(e.Key),
-		Text: fmt.Sprintf("%s wrote with a clock of %s", e.Stamp.Origin.Node, e.Stamp.HLC.Time().Format(time.RFC3339)),
+		Text: fmt.Sprintf("%s wrote with a clock of %s", e.Stamp.Origin.Node, e.Stamp.HLC.Time().Format(time.RFC3339)) + more(silent),
 	})
 }
 
-func (n *Node) raiseFork(bucket string, e *oplog.Entry) {
+func (n *Node) raiseFork(bucket string, e *oplog.Entry, silent int) {
 	n.publishEvent(event{
 		Kind: "fork", Bucket: bucket, Peer: e.Stamp.Origin.Node, Key: string(e.Key),
-		Text: fmt.Sprintf("two different writes are named %s: a disk image of %s was started twice", e.Dot(), e.Stamp.Origin.Node),
+		Text: fmt.Sprintf("two different writes are named %s: a disk image of %s was started twice", e.Dot(), e.Stamp.Origin.Node) + more(silent),
 	})
 }
 
-// raiseConflict tells of a write of this node that lost. Silent is how many
-// were not told of since the last, for there were too many.
+// raiseConflict tells of a write of this node that lost.
 func (n *Node) raiseConflict(bucket string, c *store.Conflict, silent int) {
 	text := fmt.Sprintf("a write of %s lost to one of %s; neither had seen the other", c.Loser.Stamp.Origin.Node, c.Winner.Stamp.Origin.Node)
-	if silent > 0 {
-		text += fmt.Sprintf("; %d more since the last event", silent)
-	}
 	n.publishEvent(event{
 		Kind: "conflict", Bucket: bucket, Peer: c.Winner.Stamp.Origin.Node, Key: string(c.Loser.Key),
-		Loser: c.Loser.Dot().String(), Winner: c.Winner.Dot().String(), Text: text,
+		Loser: c.Loser.Dot().String(), Winner: c.Winner.Dot().String(), Text: text + more(silent),
 	})
 }
 
@@ -86,12 +134,9 @@ func (n *Node) raiseAmbiguous(bucket string, a *store.Ambiguity, silent int) {
 	}
 	text := fmt.Sprintf("a write of %s from %s may be older than a delete that was forgotten: %s",
 		e.Stamp.Origin.Node, e.Stamp.HLC.Time().UTC().Format(time.RFC3339), what)
-	if silent > 0 {
-		text += fmt.Sprintf("; %d more since the last event", silent)
-	}
 	n.publishEvent(event{
 		Kind: "gc_ambiguous", Bucket: bucket, Peer: e.Stamp.Origin.Node, Key: string(e.Key),
-		Loser: e.Dot().String(), Winner: a.Issued.Dot().String(), Text: text,
+		Loser: e.Dot().String(), Winner: a.Issued.Dot().String(), Text: text + more(silent),
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"replicator/bus"
@@ -25,9 +26,12 @@ type loop struct {
 	writes  chan *request
 	applies *queue[syncer.Action]
 	hub     *hub
-	meter   conflictMeter
 	scrubs  scrubs
-	doubts  conflictMeter // of ambiguous writes
+
+	conflicts atomic.Uint64 // since the start, whoever lost
+	tells     struct {      // what a merge found; only in the merge loop
+		conflict, ambiguous, future, fork eventMeter
+	}
 
 	// order is held while rows change and their changes are queued for watchers,
 	// so that watchers see them in the order in which they took effect.
@@ -448,14 +452,7 @@ func (l *loop) applied(a store.Applied, err error) {
 	if err != nil && !errors.Is(err, syncer.ErrAmbiguous) { // of which an event tells
 		l.node.log.Error("merge failed", "bucket", l.name, "error", err)
 	}
-	for i := range a.Future {
-		l.node.raiseFuture(l.name, &a.Future[i])
-	}
-	for i := range a.Forks {
-		l.node.raiseFork(l.name, &a.Forks[i].Received)
-	}
-	l.conflicts(a.Conflicts)
-	l.ambiguous(a.Ambiguous)
+	l.tellMerged(&a)
 	for _, err := range a.Refused {
 		l.node.log.Error("live message refused", "bucket", l.name, "error", err)
 	}

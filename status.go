@@ -66,7 +66,7 @@ func (n *Node) bucketStatus(name string, st syncer.BucketStatus, peers map[strin
 	out.Pull, out.Bad = pullStatus(st.Pull), b.BadRows()
 	if l, err := n.held(name); err == nil {
 		out.Scrub = l.scrubs.status()
-		out.Conflicts = l.meter.total.Load()
+		out.Conflicts = l.conflicts.Load()
 	}
 	for _, node := range sortedKeys(peers) {
 		p := peers[node]

@@ -1,6 +1,7 @@
 package carry
 
 import (
+	"errors"
 	"fmt"
 	"iter"
 	"sync"
@@ -66,18 +67,21 @@ func (d *Donor) Open(a syncer.OpenSnapshot) syncer.SnapshotOpened {
 	return ev
 }
 
-// Read reads the next page. A session that is closed reads as ended.
+var errNoSnapshot = errors.New("the session has no open snapshot")
+
+// Read reads the next page. Of a session that is closed it reads an error, not an
+// end: what was not sent was not sent.
 func (d *Donor) Read(a syncer.ReadPage) syncer.PageRead {
 	d.mu.Lock()
 	st := d.streams[a.Session]
 	d.mu.Unlock()
 	if st == nil {
-		return syncer.PageRead{Session: a.Session, End: true}
+		return syncer.PageRead{Session: a.Session, Err: errNoSnapshot}
 	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	if st.closed {
-		return syncer.PageRead{Session: a.Session, End: true}
+		return syncer.PageRead{Session: a.Session, Err: errNoSnapshot}
 	}
 	if st.next == nil {
 		st.begin(a)

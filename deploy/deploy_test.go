@@ -75,16 +75,23 @@ func TestPermissions(t *testing.T) {
 		{
 			user:         "reader",
 			publish:      []string{"replicator.orders.api.n1.get", "replicator.orders.api.any.ls", "$SRV.PING", "$SRV.INFO.replicator"},
-			notPublish:   []string{"replicator.orders.api.n1.put", "replicator.orders.live.n1", "replicator.orders.sync.n1.reader", "replicator.apireply.writer.x"},
+			notPublish:   []string{"replicator.orders.api.n1.put", "replicator.orders.api.n1.verify", "replicator.orders.live.n1", "replicator.orders.sync.n1.reader", "replicator.apireply.writer.x"},
 			subscribe:    []string{"replicator.apireply.reader.*"},
 			notSubscribe: []string{"replicator.apireply.writer.*", "replicator.apireply.>", "replicator.*.live.*", "replicator.*.api.any.get"},
 		},
 		{
 			user:         "writer",
 			publish:      []string{"replicator.orders.api.n1.get", "replicator.orders.api.n1.put", "replicator.orders.api.any.del"},
-			notPublish:   []string{"replicator.orders.api.n1.drop", "replicator.orders.live.n1", "replicator.reply.n1.x"},
+			notPublish:   []string{"replicator.orders.api.n1.drop", "replicator._fleet.api.n1.forget", "replicator.orders.live.n1", "replicator.reply.n1.x"},
 			subscribe:    []string{"replicator.apireply.writer.*"},
 			notSubscribe: []string{"replicator.apireply.reader.*", "replicator.*.live.*"},
+		},
+		{
+			user:         "operator",
+			publish:      []string{"replicator._fleet.api.n1.forget", "replicator.orders.api.n1.verify", "replicator.orders.api.n1.put", "$SRV.STATS.replicator.id"},
+			notPublish:   []string{"replicator.orders.live.n1", "replicator._fleet.clock.n1", "replicator.orders.sync.n1.operator", "replicator.reply.n1.x"},
+			subscribe:    []string{"replicator.apireply.operator.*", "replicator.*.event.*.*"},
+			notSubscribe: []string{"replicator.apireply.reader.*", "replicator.*.api.n1.get"},
 		},
 		{
 			user:         "tap",
@@ -168,7 +175,7 @@ type hub struct{ srv *server.Server }
 
 func startHub(tb testing.TB, file string) hub {
 	tb.Helper()
-	for _, name := range []string{"SITE", "SYS", "N1", "N2", "READER", "WRITER", "TAP"} {
+	for _, name := range []string{"SITE", "SYS", "N1", "N2", "READER", "WRITER", "OPERATOR", "TAP"} {
 		tb.Setenv(name+"_PASSWORD", password)
 	}
 	tb.Setenv("HUB_URL", "nats-leaf://site:"+password+"@127.0.0.1:1")

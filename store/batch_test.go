@@ -119,9 +119,9 @@ func logFile(t *testing.T, fs *vfs.MemFS) (name string, size int) {
 	return name, int(info.Size())
 }
 
-// TestBatchIsAtomicAtEachByte kills a node at each byte that applying a batch
+// TestScenario39BatchAtomicAtEachByte kills a node at each byte that applying a batch
 // writes: it has the whole batch or nothing of it, and its tables agree.
-func TestBatchIsAtomicAtEachByte(t *testing.T) {
+func TestScenario39BatchAtomicAtEachByte(t *testing.T) {
 	_, _, from := fresh(t)
 	first := write(t, from, noon, put("a", "0"), put("b", "0"))
 	second := write(t, from, noon, batch(put("a", "1"), del("b"), put("c", "1"), put("d", "1"))...)

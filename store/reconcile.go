@@ -409,7 +409,7 @@ func (t *tx) judge(now time.Time, key []byte, p *oplog.Entry, st *Stretch, a *Ap
 		return err
 	}
 	e := s.cur
-	if e == nil || e.bad || p != nil && !p.Stamp.Less(e.Stamp) { // a bad one says nothing
+	if e == nil || e.torn() || p != nil && !p.Stamp.Less(e.Stamp) {
 		return nil
 	}
 	absent := p == nil || p.Tombstone && p.Stamp.HLC <= st.GCTS
@@ -420,6 +420,7 @@ func (t *tx) judge(now time.Time, key []byte, p *oplog.Entry, st *Stretch, a *Ap
 			v.instead = newRow(*p)
 		}
 		t.stage[string(key)] = v
+	case e.bad: // nobody has seen it, and it cannot be read: a repair may find it
 	case !e.Tombstone && absent && e.Stamp.HLC <= max(t.gcts, st.Token.Rec.GCTS):
 		if t.b.s.opts.Replica {
 			return ErrAmbiguous
@@ -510,14 +511,12 @@ func (t *tx) execute(now time.Time, key []byte, v *verdict, a *Applied) (size in
 		return 0, err
 	case s.cur.Stamp != v.stamp:
 		return len(s.cur.Value), nil // overwritten since
-	case s.cur.bad:
-		return len(s.cur.Value), nil // a repair sees to it
 	}
 	size = len(s.cur.Value)
 	if v.reissue {
 		return size, t.reissue(now, s, a)
 	}
-	if !s.cur.Tombstone {
+	if !s.cur.Tombstone && !s.cur.bad {
 		l := Lost{At: now, Entry: s.cur.Entry, Winner: s.cur.Stamp, Removed: true}
 		if v.instead != nil {
 			l.Winner = v.instead.Stamp

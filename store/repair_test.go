@@ -370,6 +370,25 @@ func TestReconcileIsNotServedFromARottenDisk(t *testing.T) {
 	}
 }
 
+// TestBadRowThatWasDeletedElsewhereGoes: once its delete is collected there, no
+// repair could ever bring what takes its place.
+func TestBadRowThatWasDeletedElsewhereGoes(t *testing.T) {
+	kv, a, b := twins(t)
+	alter(t, kv, "k3", flip)
+	scrub(t, a)
+	write(t, b, noon, del("k3"))
+	if _, err := b.Collect(noon.Add(time.Second), store.CollectOptions{Force: true, Upto: 1 << 63}); err != nil {
+		t.Fatal(err)
+	}
+	if _, done := reconcile(t, a, b, 100, -1); !done {
+		t.Fatal("the reconcile did not end")
+	}
+	check(t, a)
+	if a.BadRows() != 0 || value(t, a, "k3") != "-" || a.Digest().Sum != b.Digest().Sum {
+		t.Errorf("%d bad rows, k3 is %s", a.BadRows(), value(t, a, "k3"))
+	}
+}
+
 // TestRemovedRowsAreKept is C7: what a reconcile takes away is kept for a while,
 // over a restart, and does not push out what lost a conflict.
 func TestRemovedRowsAreKept(t *testing.T) {

@@ -35,9 +35,9 @@ func row(t *testing.T, w *simnet.World, i int, key string) string {
 	return string(e.Value)
 }
 
-// TestReplicaLag: a replica that is away holds collection up for a day, not for
+// TestScenario41ReplicaLag: a replica that is away holds collection up for a day, not for
 // thirty. It comes back through a reconcile and writes nothing. Scenario 41.
-func TestReplicaLag(t *testing.T) {
+func TestScenario41ReplicaLag(t *testing.T) {
 	w := replicaWorld(t, 2, syncer.Options{})
 	put(w, 0, "deleted")
 	put(w, 1, "kept")

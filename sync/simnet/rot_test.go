@@ -9,9 +9,9 @@ import (
 	"replicator/sync/simnet"
 )
 
-// TestHashDetectsBitflip is scenario 37: one row is altered on one disk, and its
+// TestScenario37HashDetectsBitflip is scenario 37: one row is altered on one disk, and its
 // part, its key and its repair follow. So with a row that is lost.
-func TestHashDetectsBitflip(t *testing.T) {
+func TestScenario37HashDetectsBitflip(t *testing.T) {
 	for name, harm := range map[string]func(n *simnet.Node, key string) bool{
 		"flip": func(n *simnet.Node, key string) bool { return n.Flip("orders", key) },
 		"lost": func(n *simnet.Node, key string) bool { return n.Lose("orders", key) },

@@ -23,11 +23,10 @@ func (n *Node) witness(bucket string) {
 	b, _ := n.store.Bucket(bucket)
 	w := &witness{told: map[string]oplog.Stamp{}, live: map[oplog.Origin]oplog.Seq{}}
 	for e, err := range b.Scan(store.ScanOptions{}) {
-		if err != nil {
-			n.report(n.w.unlessRot(err))
-			w.blind = true
+		if w.blind = store.IsCorrupt(err); w.blind {
 			break
 		}
+		n.report(err)
 		if !e.Tombstone {
 			w.told[string(e.Key)] = e.Stamp
 		}
@@ -53,7 +52,8 @@ func (n *Node) changed(bucket string, list []store.Change, by road) {
 		e := &list[i].Entry
 		if before, held := w.told[string(e.Key)]; held {
 			removed := e.Tombstone && e.Stamp == before // by a reconcile
-			if !before.Less(e.Stamp) && !removed && by != byReconcile && by != byRepair {
+			older := !before.Less(e.Stamp) && !n.w.spared(bucket, string(e.Key)) // what was told of may be lost
+			if older && !removed && by != byReconcile && by != byRepair {
 				n.blame(fmt.Errorf("%s tells of %s/%q %s after %s", n.name, bucket, e.Key, e.Stamp, before))
 			}
 		}
