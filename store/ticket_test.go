@@ -77,8 +77,10 @@ func TestTicketOfAnotherStopIsNone(t *testing.T) {
 	stop(t, s, m)
 	older.Crash(0)
 	for name, ticket := range map[string]store.Ticket{"old": old, "zero": {}, "other": {1, 2, 3}} {
-		if _, stamp := openWith(t, older.Clone(), 3, ticket); stamp.Origin == first.Origin {
-			t.Errorf("%s ticket: the epoch goes on", name)
+		for disk, kv := range map[string]*store.Map{"older": older, "stopped": m} {
+			if _, stamp := openWith(t, kv.Clone(), 3, ticket); stamp.Origin == first.Origin {
+				t.Errorf("%s ticket, %s disk: the epoch goes on", name, disk)
+			}
 		}
 	}
 }

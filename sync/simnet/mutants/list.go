@@ -10,6 +10,7 @@ type mutant struct {
 // directed are the tests that find what no random history does, or only one of
 // many: package and name.
 var directed = map[string][2]string{
+	"I1-ticket":    {"./store", "TestTicketOfAnotherStopIsNone"},
 	"W4-digest":    {"./store", "TestMapCrashesKeepThePromise"},
 	"S2-live":      {"./carry", "TestServedSnapshotIsOneMoment"},
 	"C1-live":      {"./store", "TestNothingElseComesInWhileReconciling"},
