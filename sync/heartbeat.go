@@ -167,9 +167,7 @@ func (e *Engine) hearBeat(m *oplog.Heartbeat) {
 	}
 	p := e.peer(m.From.Node)
 	back := e.overdue(p) || p.gone || !p.greeted
-	if !e.meetInstance(p, m.From) {
-		return
-	}
+	e.meetInstance(p, m.From)
 	e.noteMember(p.name, m.Digests...)
 	if m.Stopping {
 		e.leave(p)

@@ -88,9 +88,7 @@ func formats() []uint64 { return []uint64{1, '{'} }
 // from the sender what is missing here.
 func (e *Engine) hearHello(m *oplog.Hello, reply string) {
 	p := e.peer(m.From.Node)
-	if !e.meetInstance(p, m.From) {
-		return
-	}
+	e.meetInstance(p, m.From)
 	p.gone = false
 	e.hurry(p)
 	e.noteMember(p.name, m.Digests...)
@@ -123,9 +121,7 @@ func (e *Engine) hearHelloReply(m *oplog.HelloReply) {
 	}
 	h := p.hello
 	p.endHello(e)
-	if !e.meetInstance(p, m.From) {
-		return
-	}
+	e.meetInstance(p, m.From)
 	p.greeted = true
 	if p.heard.IsZero() {
 		p.heard = e.now

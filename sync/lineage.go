@@ -10,52 +10,50 @@ import (
 // them up and names the one before, so a disk that went back, or runs twice,
 // shows. Rule I3: it tells people; no data depends on it.
 type lineage struct {
-	since    time.Time   // when the present instance was first heard
-	former   oplog.Nonce // the one before it
-	replaced time.Time   // when that was first heard no more
-	odd      EventKind   // what the present one looks like, if not a plain restart
-	oddSince time.Time
-	told     time.Time // of anything odd, so that twins do not fill the log
+	inst     oplog.Instance // that the disk was last known to have, late messages of others aside
+	since    time.Time      // when it was first heard
+	former   oplog.Nonce    // the instance before it
+	replaced time.Time      // when that was first heard no more
+	odd      EventKind      // what inst looks like, if not a plain restart
+	told     time.Time      // of anything odd, so that twins do not fill the log
 }
 
 // lineagePause is how often at most one peer's lineage is told of.
 const lineagePause = time.Hour
 
-// followLineage compares a new instance of a peer with the one heard before.
-// What looks odd may be a late message of a process that has ended, so it is
-// told only once the instance is still heard prevHeard later.
+// followLineage compares the instance that speaks with the one known before. What
+// looks odd may be a late message of a process that has ended, so it is told only
+// once the instance is still heard prevHeard later.
 func (e *Engine) followLineage(p *peer, inst *oplog.Instance) {
-	l, last := &p.line, &p.inst
-	l.since = e.now
-	if last.Nonce.IsZero() {
-		return // the first that is heard
+	switch l := &p.line; {
+	case inst.Nonce == l.inst.Nonce:
+		if l.odd != "" && e.now.Sub(l.since) >= prevHeard {
+			e.tellLineage(p, l.odd)
+			l.odd = ""
+		}
+	case l.inst.Nonce.IsZero():
+		l.inst, l.since = *inst, e.now
+	case inst.Starts > 0 && inst.Starts < l.inst.Starts && e.now.Sub(l.since) < prevHeard:
+		// It had the disk before the one that has just been heard first.
+	default:
+		e.replaceInstance(p, inst)
 	}
+}
+
+func (e *Engine) replaceInstance(p *peer, inst *oplog.Instance) {
+	l, last := &p.line, p.line.inst
 	back := inst.Nonce == l.former
 	late := back && e.now.Sub(l.replaced) < prevHeard
 	if !late {
 		l.replaced = e.now // else twins that beat in turn would be late for ever
 	}
-	l.former, l.odd, l.oddSince = last.Nonce, "", e.now
+	l.inst, l.since, l.former, l.odd = *inst, e.now, last.Nonce, ""
 	switch {
 	case late || inst.Starts == 0 || last.Starts == 0:
 	case back:
 		e.tellLineage(p, EventCloned)
 	case inst.Starts <= last.Starts, inst.Starts == last.Starts+1 && inst.Prev != last.Nonce:
 		l.odd = EventRestored
-	}
-}
-
-// outdated reports whether the instance has just been replaced by the one that
-// is known, which the disk has had since: what comes of it was late.
-func (e *Engine) outdated(p *peer, inst *oplog.Instance) bool {
-	return inst.Starts > 0 && inst.Starts < p.inst.Starts && e.now.Sub(p.line.since) < prevHeard
-}
-
-// confirmLineage hears the present instance once more.
-func (e *Engine) confirmLineage(p *peer) {
-	if l := &p.line; l.odd != "" && e.now.Sub(l.oddSince) >= prevHeard {
-		e.tellLineage(p, l.odd)
-		l.odd = ""
 	}
 }
 

@@ -55,26 +55,20 @@ func (e *Engine) peer(name string) *peer {
 }
 
 // meetInstance notes which process speaks for the peer now. A new one has
-// forgotten every session with the old. It reports false for a late message of a
-// process that has been replaced.
-func (e *Engine) meetInstance(p *peer, inst oplog.Instance) bool {
-	if p.inst.Nonce == inst.Nonce {
-		p.inst = inst
-		e.confirmLineage(p)
-		return true
-	}
-	if e.outdated(p, &inst) {
-		return false
-	}
+// forgotten every session with the old.
+func (e *Engine) meetInstance(p *peer, inst oplog.Instance) {
 	e.followLineage(p, &inst)
+	same := p.inst.Nonce == inst.Nonce
 	p.inst = inst
+	if same {
+		return
+	}
 	p.greeted = false
 	for _, pd := range p.digests {
 		pd.forgetOwn() // it may have lost what it had written
 		pd.report = nil
 	}
 	e.endSessionsWith(p)
-	return true
 }
 
 // forgetOwn forgets how far the peer's own writes go.
