@@ -51,7 +51,7 @@ func TestBatchArrivesWholeOrNotAtAll(t *testing.T) {
 func wholeRound(tb testing.TB, n *node) {
 	tb.Helper()
 	rounds := map[string]int{}
-	for _, line := range bytes.Split(bytes.TrimSpace(n.cli("export").ok(tb).stdout), []byte{'\n'}) {
+	for line := range bytes.Lines(n.cli("export").ok(tb).stdout) {
 		r, err := api.ParseRecord(line)
 		must(tb, err)
 		round, _, _ := strings.Cut(string(r.Value), " ")

@@ -276,6 +276,7 @@ func TestRowBelowTheGuardIsPutBackAnew(t *testing.T) {
 // TestScrubBesideWrites: what changes before and behind it is counted once.
 func TestScrubBesideWrites(t *testing.T) {
 	eachSeed(t, 20, func(t *testing.T, rnd *rand.Rand) {
+		t.Helper()
 		_, _, b := fresh(t)
 		some := func(n int) {
 			for range n {

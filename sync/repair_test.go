@@ -25,7 +25,7 @@ func raisedOf(list []syncer.Action, kind syncer.EventKind) (n int) {
 }
 
 // asksForParts lets b diverge until the engine has had its rows read and asks b.
-func asksForParts(b *bench) (*oplog.Parts, uint64) {
+func asksForParts(b *bench) *oplog.Parts {
 	b.t.Helper()
 	out := b.beats(3*time.Minute, divergent(b))
 	if raisedOf(out, syncer.EventDivergence) != 1 || sent[*oplog.Pull](out) > 0 {
@@ -39,14 +39,14 @@ func asksForParts(b *bench) (*oplog.Parts, uint64) {
 	for {
 		s := until[syncer.Send](b)
 		if m, ok := s.Message.(*oplog.Parts); ok {
-			return m, s.Session
+			return m
 		}
 	}
 }
 
 func TestDivergenceIsToldAndRepaired(t *testing.T) {
 	b := newBench(t)
-	m, _ := asksForParts(b)
+	m := asksForParts(b)
 	if m.Session.Donor != nonceB || m.Sums[3] != 1 || !m.Clock.Equal(b.store.clock) {
 		t.Fatalf("asks %+v", m)
 	}
@@ -72,7 +72,7 @@ func TestDivergenceIsToldAndRepaired(t *testing.T) {
 // donor covers what it covered.
 func TestRepairOfWhatDonorsLackOnlyRestores(t *testing.T) {
 	b := newBench(t)
-	m, _ := asksForParts(b)
+	m := asksForParts(b)
 	b.hear("", &oplog.Begin{Session: m.Session, KeyOrder: true, Clock: oplog.Clock{origin: 4}})
 	apply, _ := find[syncer.ApplyPage](b.hear("", &oplog.Page{Session: m.Session, Number: 1, Entries: []oplog.Entry{entry(4)}}))
 	if apply.Repair == nil || apply.Repair.Covered {
@@ -84,7 +84,7 @@ func TestRepairOfWhatDonorsLackOnlyRestores(t *testing.T) {
 // does not storm.
 func TestFruitlessRepairsBackOff(t *testing.T) {
 	b := newBench(t)
-	m, _ := asksForParts(b)
+	m := asksForParts(b)
 	repairs, alarms := 0, 0
 	digest := divergent(b)
 	for end := b.now.Add(time.Hour); b.now.Before(end); {
@@ -114,7 +114,7 @@ func TestFruitlessRepairsBackOff(t *testing.T) {
 func TestNothingIsCollectedDuringARepair(t *testing.T) {
 	b := newBenchWith(t, syncer.Options{AnswerTimeout: time.Hour})
 	b.store.collectable = true
-	m, _ := asksForParts(b)
+	m := asksForParts(b)
 	b.hear("b", &oplog.Report{From: instance("b", nonceB), Bucket: "orders", Clock: b.store.clock.Clone(), Floor: 70})
 	if _, ok := find[syncer.Collect](b.beats(5*time.Minute, divergent(b))); ok {
 		t.Error("collected during a repair")

@@ -21,6 +21,7 @@ type copyOf struct {
 func (c copyOf) Name() string                      { return c.name }
 func (c copyOf) Ready() bool                       { return true }
 func (c copyOf) Version() string                   { return "test" }
+func (c copyOf) Replica() bool                     { return false }
 func (c copyOf) Status(context.Context) api.Status { return api.Status{Node: c.name, Ready: true} }
 
 func (c copyOf) Verify(_ context.Context, _ string, o api.VerifyOptions) ([]api.BucketDigest, error) {

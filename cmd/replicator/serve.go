@@ -37,12 +37,12 @@ type serveCmd struct {
 	Bucket     []string      `short:"b" env:"REPLICATOR_BUCKETS" setting:"buckets" help:"Hold only these buckets. Default: every bucket heard of."`
 	Codec      string        `enum:"msgpack,json" default:"msgpack" env:"REPLICATOR_CODEC" help:"How this node writes messages: ${enum}. It reads both."`
 	Replica    bool          `env:"REPLICATOR_REPLICA" help:"Only follow: pull, take live writes, serve reads and other nodes, and never write. The data folder must be one that never wrote."`
-	EvictAfter time.Duration `default:"720h" env:"REPLICATOR_EVICT_AFTER" setting:"evict_after" help:"How long a node may be silent before deletes are forgotten without it. One that returns later compares all its rows with another's."`
-	ScrubEvery time.Duration `default:"24h" env:"REPLICATOR_SCRUB_EVERY" setting:"scrub_every" help:"How often all rows are read in the background and compared with their hashes."`
+	EvictAfter time.Duration `default:"720h" env:"REPLICATOR_EVICT_AFTER" help:"How long a node may be silent before deletes are forgotten without it. One that returns later compares all its rows with another's."`
+	ScrubEvery time.Duration `default:"24h" env:"REPLICATOR_SCRUB_EVERY" help:"How often all rows are read in the background and compared with their hashes."`
 	Ambiguous  string        `enum:"keep,delete,park" default:"keep" env:"REPLICATOR_AMBIGUOUS" help:"What becomes of a value that may be older than a forgotten delete: ${enum}. It is written again; or deleted; or deleted, and listed by conflicts."`
 	Durability string        `enum:"sync,interval" default:"sync" env:"REPLICATOR_DURABILITY" help:"When a write is answered: ${enum}. After its fsync, or at once."`
 
-	EvictReplicasAfter time.Duration `default:"24h" env:"REPLICATOR_EVICT_REPLICAS_AFTER" setting:"evict_replicas_after" help:"How long a replica may be silent before deletes are forgotten without it."`
+	EvictReplicasAfter time.Duration `default:"24h" env:"REPLICATOR_EVICT_REPLICAS_AFTER" help:"How long a replica may be silent before deletes are forgotten without it."`
 }
 
 // Help implements kong.HelpProvider.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"replicator/api"
 )
@@ -199,7 +200,7 @@ func between(n, m nodeVerdict) state {
 		return equal // how far it is behind has been counted
 	case !sameClock(n.Clock, m.Clock) || n.Ahead != m.Ahead:
 		return behind
-	case n.Hash != m.Hash && n.Ahead != api.Hex(0):
+	case n.Hash != m.Hash && strings.Trim(n.Ahead, "0") != "":
 		return behind // the highest extras are the same ones, not all of them
 	case n.Hash != m.Hash:
 		return divergent

@@ -24,6 +24,7 @@ func TestVerdict(t *testing.T) {
 		"equal":             {[]api.NodeDigests{digests("a", full, "0", "h"), digests("b", full, "0", "h")}, equal, ""},
 		"behind":            {[]api.NodeDigests{digests("a", full, "0", "h"), digests("b", less, "0", "i")}, behind, "b: 0 keys, hash i, 2 writes behind"},
 		"extras":            {[]api.NodeDigests{digests("a", full, "0", "h"), digests("b", full, "7", "i")}, behind, ""},
+		"unlike extras":     {[]api.NodeDigests{digests("a", full, "7", "h"), digests("b", full, "7", "i")}, behind, ""},
 		"divergent":         {[]api.NodeDigests{digests("a", full, "0", "h"), digests("b", full, "0", "i")}, divergent, ""},
 		"worst of three":    {[]api.NodeDigests{digests("a", full, "0", "h"), digests("b", full, "0", "i"), digests("c", less, "0", "j")}, divergent, ""},
 		"not held yet":      {[]api.NodeDigests{digests("a", full, "0", "h"), {Node: "b"}}, behind, "b: does not hold it yet"},

@@ -9,8 +9,10 @@ import (
 	"replicator/sync/simnet"
 )
 
-func replicaWorld(t *testing.T, masters int, o syncer.Options) *simnet.World {
+// replicaWorld is two masters and a replica.
+func replicaWorld(t *testing.T, o syncer.Options) *simnet.World {
 	t.Helper()
+	const masters = 2
 	w := simnet.NewWorld(1, simnet.Config{
 		Nodes: masters + 1, Replicas: 1, Buckets: []string{"orders"}, Tune: func(n *simnet.Node) { n.Options = o },
 	})
@@ -38,7 +40,7 @@ func row(t *testing.T, w *simnet.World, i int, key string) string {
 // TestScenario41ReplicaLag: a replica that is away holds collection up for a day, not for
 // thirty. It comes back through a reconcile and writes nothing. Scenario 41.
 func TestScenario41ReplicaLag(t *testing.T) {
-	w := replicaWorld(t, 2, syncer.Options{})
+	w := replicaWorld(t, syncer.Options{})
 	put(w, 0, "deleted")
 	put(w, 1, "kept")
 	w.Run(10 * time.Second)
@@ -68,7 +70,7 @@ func TestScenario41ReplicaLag(t *testing.T) {
 
 // TestReplicaPassesOnWhatItHas: it is a donor like any other.
 func TestReplicaPassesOnWhatItHas(t *testing.T) {
-	w := replicaWorld(t, 2, syncer.Options{})
+	w := replicaWorld(t, syncer.Options{})
 	w.Part(0, 1)
 	put(w, 0, "left")
 	put(w, 1, "right")
@@ -108,7 +110,7 @@ func ambiguous(t *testing.T, w *simnet.World) {
 // TestReplicaWaitsForAMaster: what it cannot take a master that has the delete
 // settles. Nothing is emptied.
 func TestReplicaWaitsForAMaster(t *testing.T) {
-	w := replicaWorld(t, 2, syncer.Options{})
+	w := replicaWorld(t, syncer.Options{})
 	ambiguous(t, w)
 	w.Heal()
 	w.Run(time.Minute)
@@ -123,7 +125,7 @@ func TestReplicaWaitsForAMaster(t *testing.T) {
 // TestReplicaIsEmptied: what the replica has forgotten of a delete it cannot
 // judge, nobody else is there to do so, and it has no patience.
 func TestReplicaIsEmptied(t *testing.T) {
-	w := replicaWorld(t, 2, syncer.Options{WipeTries: 1})
+	w := replicaWorld(t, syncer.Options{WipeTries: 1})
 	w.Node(1).Write("orders", store.Op{Key: []byte("k"), Value: []byte("first")})
 	w.Run(10 * time.Second)
 	w.Part(0, 1)

@@ -51,7 +51,7 @@ func (n *Node) changed(bucket string, list []store.Change, by road) {
 	for i := range list {
 		e := &list[i].Entry
 		if before, held := w.told[string(e.Key)]; held {
-			removed := e.Tombstone && e.Stamp == before // by a reconcile
+			removed := e.Tombstone && e.Stamp == before                          // by a reconcile
 			older := !before.Less(e.Stamp) && !n.w.spared(bucket, string(e.Key)) // what was told of may be lost
 			if older && !removed && by != byReconcile && by != byRepair {
 				n.blame(fmt.Errorf("%s tells of %s/%q %s after %s", n.name, bucket, e.Key, e.Stamp, before))

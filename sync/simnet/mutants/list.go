@@ -233,8 +233,8 @@ var mutants = []mutant{
 	}},
 	{"H1-sum", "digests leave out the hash of the rows", []edit{{"oplog/heartbeat.go", " && d.Sum == e.Sum", ""}}},
 	{"W3-split", "the log row of a replaced row goes in a batch before", []edit{{
-		"store/tx.go", "	batch := t.b.s.kv.NewBatch()\n	t.writeRows(batch, slots)\n",
-		"	early := t.b.s.kv.NewBatch()\n	for _, s := range slots {\n		if s.base != nil && s.cur != nil {\n			early.Delete(logKey(t.b.id, t.number(s.base.Stamp.Origin), s.base.Stamp.Seq))\n		}\n	}\n	if err := t.b.s.commit(early); err != nil {\n		return nil, err\n	}\n	batch := t.b.s.kv.NewBatch()\n	t.writeRows(batch, slots)\n",
+		"store/tx.go", "	batch := t.b.s.kv.NewBatch()\n	if err := t.writeRows(batch, slots); err != nil {\n",
+		"	early := t.b.s.kv.NewBatch()\n	for _, s := range slots {\n		if s.base != nil && s.cur != nil {\n			early.Delete(logKey(t.b.id, t.number(s.base.Stamp.Origin), s.base.Stamp.Seq))\n		}\n	}\n	if err := t.b.s.commit(early); err != nil {\n		return nil, err\n	}\n	batch := t.b.s.kv.NewBatch()\n	if err := t.writeRows(batch, slots); err != nil {\n",
 	}}},
 	{"C4-newest", "a resumed reconcile claims the last donor's clock", []edit{{
 		"sync/pull.go", "p.claim, p.ahead = p.token.Claim.Meet(m.Clock), p.token.Ahead.Meet(m.Ahead)",
