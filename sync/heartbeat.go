@@ -14,6 +14,8 @@ type beat struct {
 	turn  int            // where the round over the other buckets stands
 	size  int            // bytes of the last heartbeat, about
 	fleet time.Time      // when one told of the fleet's own bucket
+
+	budget time.Duration // what the fleet's budget asked of the last pause
 }
 
 const (
@@ -60,6 +62,10 @@ func (e *Engine) budgetPause() time.Duration {
 	return pause
 }
 
+// longestPause is the longest between two heartbeats of an idle node, a quarter
+// aside: as long as the budget asks for in a large fleet.
+func (e *Engine) longestPause() time.Duration { return max(e.opt.HeartbeatMax, e.beat.budget) }
+
 // speakers counts the nodes that share the budget: this one and those that were
 // heard of late. A fleet has many past members.
 func (e *Engine) speakers() int {
@@ -82,7 +88,8 @@ func (e *Engine) sendBeat() {
 	if e.uneasy() {
 		e.beat.pause = min(e.beat.pause, e.opt.HeartbeatUneasy)
 	}
-	pause := max(e.beat.pause, e.budgetPause())
+	e.beat.budget = e.budgetPause()
+	pause := max(e.beat.pause, e.beat.budget)
 	// A quarter either way keeps the beats of a fleet from falling together.
 	e.beat.next = e.now.Add(pause*3/4 + e.jitter(pause/2))
 	e.at(e.beat.next)

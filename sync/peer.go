@@ -105,12 +105,12 @@ func (e *Engine) overdue(p *peer) bool {
 		return false
 	}
 	patience := max(p.gap, 4*time.Second)*7/2 + e.opt.HeartbeatUneasy
-	return e.now.Sub(p.heard) > min(patience, e.opt.HeartbeatMax*5/2)
+	return e.now.Sub(p.heard) > min(patience, e.overdueAfter())
 }
 
 // reachable reports whether it makes sense to ask the peer for something.
 func (e *Engine) reachable(p *peer) bool {
-	return !p.gone && !p.inst.Nonce.IsZero() && e.now.Sub(p.lastHeard()) < 3*e.opt.HeartbeatMax
+	return !p.gone && !p.inst.Nonce.IsZero() && e.now.Sub(p.lastHeard()) < 3*e.longestPause()
 }
 
 // lastHeard returns when the peer gave its last sign of life.

@@ -57,7 +57,7 @@ func (e *Engine) heardOf(m *Member) time.Time {
 // overdueAfter is how long a member may be silent. An idle one beats once a
 // minute, a quarter more or less; one of a large fleet less often.
 func (e *Engine) overdueAfter() time.Duration {
-	return max(e.opt.HeartbeatMax, e.budgetPause()) * 5 / 2
+	return e.longestPause() * 5 / 2
 }
 
 func (e *Engine) stateOf(m *Member) MemberState {

@@ -49,3 +49,33 @@ func TestLiveWritesDoNotHurryFailedPulls(t *testing.T) {
 		})
 	}
 }
+
+// TestLargeFleetBeatsSlowly: where the budget of the fleet makes pauses longer
+// than those of a small one, nobody is back after each of them.
+func TestLargeFleetBeatsSlowly(t *testing.T) {
+	b := newBenchWith(t, syncer.Options{HeartbeatMax: 10 * time.Second, FleetBudget: 4})
+	from, equal := instance("b", nonceB), []oplog.Digest{b.store.Durable("orders")}
+	hellos := 0
+	for n := range 20 {
+		out := b.hear("b", &oplog.Heartbeat{From: from, Wall: b.now.UnixMilli(), Digests: equal})
+		for end := b.now.Add(80 * time.Second); b.now.Before(end); b.now = b.now.Add(time.Second) {
+			for _, a := range out {
+				s, ok := a.(syncer.Send)
+				if !ok {
+					continue
+				}
+				if _, ok := s.Message.(*oplog.Hello); ok {
+					hellos++
+					b.hear("", &oplog.HelloReply{From: from, Session: s.Session, Digests: equal})
+				}
+			}
+			out = b.step(syncer.Tick{})
+		}
+		if n == 0 && hellos == 0 {
+			t.Fatal("no hello at first")
+		}
+	}
+	if hellos > 2 { // one as they meet, one before the budget is known
+		t.Errorf("%d hellos to a peer that beats as slowly as it should", hellos)
+	}
+}
