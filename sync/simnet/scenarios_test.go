@@ -54,6 +54,24 @@ func TestScenariosAreListed(t *testing.T) {
 	}
 }
 
+// TestPromisesNameTheirTests holds the table of docs/consistency.md to the code.
+func TestPromisesNameTheirTests(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(root, "docs", "consistency.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := testsByPackage(t)
+	names := regexp.MustCompile("`([a-z./]+): (Test\\w+)`").FindAllStringSubmatch(string(text), -1)
+	if len(names) < 20 {
+		t.Errorf("%d tests are named", len(names))
+	}
+	for _, name := range names {
+		if !slices.Contains(tests[name[1]], name[2]) {
+			t.Errorf("there is no %s in %s", name[2], name[1])
+		}
+	}
+}
+
 // testsByPackage lists the names of all tests of the module by their folders.
 func testsByPackage(t *testing.T) map[string][]string {
 	t.Helper()
