@@ -224,6 +224,9 @@ func TestStrangeAnswersEndThePull(t *testing.T) {
 		"log order cut": func(s oplog.Session) []oplog.Message {
 			return []oplog.Message{begin(s), &oplog.End{Session: s, Cut: true}}
 		},
+		"cut where it began": func(s oplog.Session) []oplog.Message {
+			return []oplog.Message{&oplog.Begin{Session: s, KeyOrder: true, Clock: oplog.Clock{origin: huge}}, &oplog.End{Session: s, Cut: true}}
+		},
 		"end twice": func(s oplog.Session) []oplog.Message {
 			return []oplog.Message{begin(s), page(s, 1), &oplog.End{Session: s, Pages: 1, Entries: 1}, &oplog.End{Session: s, Pages: 1, Entries: 1}}
 		},

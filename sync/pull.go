@@ -1,6 +1,7 @@
 package syncer
 
 import (
+	"bytes"
 	"time"
 
 	"replicator/oplog"
@@ -289,6 +290,10 @@ func (e *Engine) hearEnd(m *oplog.End) {
 		e.abortPull(p, "end does not match")
 		return
 	}
+	if m.Cut && bytes.Compare(m.Cursor, p.start()) <= 0 {
+		e.abortPull(p, "cut where it began") // and would be so again, at once
+		return
+	}
 	p.end = m
 	if m.Cut && p.repair == nil {
 		// The stretch behind the last entry was looked at as well.
@@ -296,6 +301,14 @@ func (e *Engine) hearEnd(m *oplog.End) {
 		return
 	}
 	e.maybeFinish(p)
+}
+
+// start is the cursor that the session went on behind.
+func (p *pull) start() []byte {
+	if p.token == nil {
+		return nil
+	}
+	return p.token.Cursor
 }
 
 func (e *Engine) maybeFinish(p *pull) {
