@@ -158,10 +158,14 @@ func strangerIsNode(t *testing.T, codec string) {
 	a.put("live/a", "by a")
 	p.agrees(a)
 	p.put("live/p", "by p")
-	p.agrees(a)
+	for i := range 10 {
+		p.put(fmt.Sprint("live/", i), "by p")
+		p.agrees(a)
+	}
 	a.want("live/p", "by p")
-	if pulls := e.on("replicator.default.sync.p.a"); len(pulls) > 0 {
-		t.Errorf("a pulled what p published: %d requests", len(pulls))
+	// One may be under way since they met, or be for a message that came late.
+	if pulls := e.on("replicator.default.sync.p.a"); len(pulls) > 2 {
+		t.Errorf("a pulled what p published: %d requests, %+v", len(pulls), pulls)
 	}
 
 	a.stop()

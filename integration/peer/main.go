@@ -53,13 +53,12 @@ type (
 		Puller, Donor nonce
 	}
 	from struct {
-		Node        string
-		Nonce, Prev nonce
-		Started     uint64
-		Version     string
-		MaxPayload  uint64
-		Starts      uint64
-		Replica     bool
+		Node               string
+		Nonce, Prev        nonce
+		Started            uint64
+		Version            string
+		MaxPayload, Starts uint64
+		Replica            bool
 	}
 	digest struct {
 		Bucket                   string
