@@ -11,6 +11,12 @@ type mutant struct {
 // many: package and name.
 var directed = map[string][2]string{
 	"I1-ticket":    {"./store", "TestTicketOfAnotherStopIsNone"},
+	"I6-closed":    {"./sync/simnet", "TestScenario40HoleForEver"},
+	"H3-read":      {"./store", "TestBadRowIsFoundNotServedAndRepaired"},
+	"H3-older":     {"./store", "TestRepairTakesTheLaterRow"},
+	"H3-late":      {"./store", "TestLatePageOfARepairIsRefused"},
+	"C7-count":     {"./store", "TestReconcileIsNotServedFromARottenDisk"},
+	"C7-bad":       {"./store", "TestBadRowThatWasDeletedElsewhereGoes"},
 	"W4-digest":    {"./store", "TestMapCrashesKeepThePromise"},
 	"S2-live":      {"./carry", "TestServedSnapshotIsOneMoment"},
 	"C1-live":      {"./store", "TestNothingElseComesInWhileReconciling"},
@@ -197,6 +203,14 @@ var mutants = []mutant{
 	}}},
 	{"M3-replica", "a replica issues again", []edit{{
 		"store/merge.go", "	if t.b.s.opts.Replica {\n", "	if false {\n",
+	}}},
+	{"I6-closed", "the writes of a forgotten node that are lost count as missing", []edit{{"store/bucket.go", "		if !closed(o.Node) {\n", "		if !closed(o.Node) || true {\n"}}},
+	{"H3-read", "a row that is not what was written is given out", []edit{{"store/bucket.go", "r.Key = key; r.hash == r.Hash() {", "r.Key = key; true {"}}},
+	{"H3-older", "a repair puts the other's row in the place of a later one", []edit{{"store/repair.go", "	if err != nil || !beats {\n", "	if err != nil || !beats && false {\n"}}},
+	{"H3-late", "a repair takes a page though rows were collected since", []edit{{"store/repair.go", "	if b.gated != m.Gated {\n", "	if false {\n"}}},
+	{"C7-count", "a donor does not count its rows before it ends a reconcile", []edit{{"store/repair.go", "err == nil && got.parts != s.Sums {", "false {"}}},
+	{"C7-bad", "a reconcile leaves a bad row that the donor has no more", []edit{{
+		"store/reconcile.go", "	if e == nil || e.torn() || p != nil", "	if e == nil || e.bad || p != nil",
 	}}},
 	{"S9-batch", "a page in log order ends within an atomic batch", []edit{{
 		"carry/donor.go", "return st.byLog && last.SameBatch(next)", "return false && st.byLog && last.SameBatch(next)",
