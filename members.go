@@ -111,6 +111,8 @@ func (n *Node) retirement(roster map[string]syncer.Retired) *string {
 
 // heedRoster tells the engine of rows in the fleet's bucket that may be new.
 func (n *Node) heedRoster() {
+	n.telling.Lock() // the engine keeps the last roster that it is given
+	defer n.telling.Unlock()
 	if roster, ok := n.takeRoster(); ok {
 		n.feed(syncer.Retirements{Nodes: roster})
 	}

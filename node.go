@@ -44,6 +44,7 @@ type Node struct {
 	leaving atomic.Bool
 	left    chan struct{} // closed by Leave
 	heeding sync.Mutex    // held while roster and retired change together
+	telling sync.Mutex    // held until the engine has been given what was read
 
 	service *api.Service
 

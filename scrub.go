@@ -57,7 +57,7 @@ func (s *scrubs) status() api.ScrubStatus {
 // scrub reads all rows of a bucket and tells of those that are bad.
 func (n *Node) scrub(a syncer.Scrub) {
 	ev := syncer.Scrubbed{Bucket: a.Bucket, Soon: a.Soon}
-	l, err := n.loop(a.Bucket)
+	l, err := n.held(a.Bucket)
 	if err != nil {
 		ev.Err = err
 		n.feed(ev)

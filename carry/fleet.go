@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"time"
 
 	"replicator/oplog"
@@ -51,12 +52,13 @@ func Retired(s *store.Store) (map[string]syncer.Retired, error) {
 		return nodes, nil
 	}
 	var bad []error
-	for e, err := range b.Scan(store.ScanOptions{Prefix: []byte(retiredPrefix), Limit: maxRetirements}) {
+	for e, err := range fleetRows(b) {
+		if store.IsCorrupt(err) {
+			bad = append(bad, err)
+			continue
+		}
 		if err != nil {
 			return nil, err
-		}
-		if e.Tombstone {
-			continue
 		}
 		node := string(e.Key[len(retiredPrefix):])
 		r, err := parseRetired(node, e.Value)
@@ -67,6 +69,25 @@ func Retired(s *store.Store) (map[string]syncer.Retired, error) {
 		nodes[node] = r
 	}
 	return nodes, errors.Join(bad...)
+}
+
+// fleetRows yields the rows on members that are no tombstones, and goes on behind
+// one that is not what was written: a node has to start though one rots.
+func fleetRows(b *store.Bucket) iter.Seq2[oplog.Entry, error] {
+	return func(yield func(oplog.Entry, error) bool) {
+		o := store.ScanOptions{Prefix: []byte(retiredPrefix), Limit: maxRetirements}
+		for more := true; more; {
+			more = false
+			for e, err := range b.Scan(o) {
+				if corrupt, ok := errors.AsType[*store.CorruptError](err); ok {
+					o.After, more = corrupt.Key, true
+				}
+				if (err != nil || !e.Tombstone) && !yield(e, err) {
+					return
+				}
+			}
+		}
+	}
 }
 
 func parseRetired(node string, value []byte) (syncer.Retired, error) {

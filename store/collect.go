@@ -135,6 +135,11 @@ func (c *collection) walk(lower, upper []byte, count *int) (stopped bool, err er
 		if err != nil {
 			return false, err
 		}
+		if c.strayed(it.Key(), s) {
+			c.t.strayed = append(c.t.strayed, bytes.Clone(it.Key()))
+			c.t.dirty = true
+			continue
+		}
 		if s.cur != nil && !s.cur.bad && c.stable(s.cur) {
 			c.t.raiseGate(oplog.Clock{s.cur.Stamp.Origin: s.cur.Stamp.Seq}, s.cur.Stamp.HLC)
 			s.collected = true
@@ -143,6 +148,21 @@ func (c *collection) walk(lower, upper []byte, count *int) (stopped bool, err er
 		}
 	}
 	return false, it.Err()
+}
+
+// strayed reports whether an index row is not that of the row under its key. Rows
+// that were lost or rotted leave such ones; what took their place is not theirs.
+func (c *collection) strayed(at []byte, s *slot) bool {
+	switch {
+	case s.collected:
+		return false // this is its other index row, which goes with it
+	case s.cur == nil:
+		return true
+	case s.cur.torn():
+		return false // nobody knows what it was
+	}
+	key, ok := indexKey(c.b.id, &s.cur.Entry)
+	return !ok || !bytes.Equal(key, at)
 }
 
 func (c *collection) stable(r *row) bool {

@@ -128,7 +128,10 @@ func TestCloseUnderAFlushThatEndsPebble(t *testing.T) {
 	on.Store(true)
 	large := strings.Repeat("x", 4<<10)
 	for i := 0; on.Load(); i++ {
-		write(t, b, noon, put(fmt.Sprint("k", i%50), large))
+		_, err := b.Write(noon, []store.Op{put(fmt.Sprint("k", i%50), large)})
+		if err != nil && on.Load() { // the last may wait for the flush, and fail with it
+			t.Fatal(err)
+		}
 	}
 	<-flushing
 	if err := within(t, 30*time.Second, s.Close); !errors.Is(err, syscall.EIO) {

@@ -75,7 +75,10 @@ func (t *tx) merge(now time.Time, e *oplog.Entry, a *Applied) (news bool, err er
 	if forked, err := t.forked(s, e, a); forked || err != nil {
 		return true, err
 	}
-	if s.cur != nil && !s.cur.bad { // a bad row is beaten by whatever was written
+	if s.cur != nil && s.cur.bad && !s.cur.Stamp.Less(e.Stamp) && s.cur.Stamp != e.Stamp {
+		return true, nil // a repair brings the later one; until then streams break off at it
+	}
+	if s.cur != nil && !s.cur.bad {
 		if !s.cur.Stamp.Less(e.Stamp) {
 			t.conflict(now, &s.cur.Entry, e, a)
 			return true, nil

@@ -513,6 +513,9 @@ func (t *tx) execute(now time.Time, key []byte, v *verdict, a *Applied) (size in
 		return len(s.cur.Value), nil // overwritten since
 	}
 	size = len(s.cur.Value)
+	if v.reissue && s.cur.bad {
+		return size, nil // it is not what somebody wrote
+	}
 	if v.reissue {
 		return size, t.reissue(now, s, a)
 	}

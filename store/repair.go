@@ -144,15 +144,14 @@ func (t *tx) beats(now time.Time, s *slot, e *oplog.Entry, a *Applied) (bool, er
 // after every so many rows that were looked at.
 func (s *Snapshot) Parts(wanted *[oplog.HashParts]bool, behind []byte) iter.Seq2[oplog.Entry, error] {
 	return func(yield func(oplog.Entry, error) bool) {
-		looked := 0
+		var breath breath
 		err := s.walk(behind, func(key, value []byte) bool {
 			if wanted[oplog.HashPart(key)] {
 				if r := s.b.decodeAny(key, value); !r.bad && !yield(r.own().Entry, nil) {
 					return false
 				}
 			}
-			looked++
-			return looked%breathRows != 0 || yield(oplog.Entry{Key: bytes.Clone(key)}, nil)
+			return !breath.due(value) || yield(oplog.Entry{Key: bytes.Clone(key)}, nil)
 		})
 		if err != nil {
 			yield(oplog.Entry{}, err)
@@ -160,8 +159,23 @@ func (s *Snapshot) Parts(wanted *[oplog.HashParts]bool, behind []byte) iter.Seq2
 	}
 }
 
-// breathRows is how many rows are looked at between two signs of life.
-const breathRows = 20_000
+// How much is looked at between two signs of life.
+const (
+	breathRows  = 20_000
+	breathBytes = 32 << 20
+)
+
+// A breath counts what was looked at since the last sign of life.
+type breath struct{ rows, bytes int }
+
+func (b *breath) due(value []byte) bool {
+	b.rows++
+	if b.bytes += len(value); b.rows < breathRows && b.bytes < breathBytes {
+		return false
+	}
+	*b = breath{}
+	return true
+}
 
 // walk calls each for the rows behind the key until it reports false.
 func (s *Snapshot) walk(behind []byte, each func(key, value []byte) bool) error {
@@ -195,7 +209,8 @@ func (s *Snapshot) Counted(behind []byte) iter.Seq2[oplog.Entry, error] {
 	return func(yield func(oplog.Entry, error) bool) {
 		var got tally
 		var failed error
-		stopped, looked := false, 0
+		stopped := false
+		var breath breath
 		err := s.walk(nil, func(key, value []byte) bool {
 			r, err := s.b.decode(key, value)
 			if failed = err; err != nil {
@@ -207,7 +222,7 @@ func (s *Snapshot) Counted(behind []byte) iter.Seq2[oplog.Entry, error] {
 				stopped = !yield(r.own().Entry, nil)
 			}
 			// Behind the row: up to this key all has been given out.
-			if looked++; !stopped && looked%breathRows == 0 {
+			if breath.due(value) && !stopped {
 				stopped = !yield(oplog.Entry{Key: key}, nil)
 			}
 			return !stopped

@@ -425,3 +425,80 @@ func TestRemovedRowsAreKept(t *testing.T) {
 		t.Errorf("%d rows kept", n)
 	}
 }
+
+// TestStaleIndexTakesNoRow: a tombstone that rotted leaves an index row that
+// nobody can find from it. The row that takes its place is not what it names.
+func TestStaleIndexTakesNoRow(t *testing.T) {
+	for name, change := range map[string]func([]byte) []byte{
+		"torn": func(v []byte) []byte { return v[:3] },
+		"lost": lose,
+	} {
+		t.Run(name, func(t *testing.T) {
+			kv, _, b := fresh(t)
+			write(t, b, noon, put("k", "old"))
+			write(t, b, noon, del("k"))
+			alter(t, kv, "k", change)
+			scrub(t, b)
+			write(t, b, noon, put("k", "new"))
+			for range 2 {
+				if _, err := b.Collect(noon.Add(time.Hour), store.CollectOptions{Force: true, Upto: 1 << 63}); err != nil {
+					t.Fatal(err)
+				}
+				if value(t, b, "k") != "new" {
+					t.Fatal("a live row was collected")
+				}
+			}
+			scrub(t, b)
+			check(t, b)
+		})
+	}
+}
+
+// TestOlderWriteLeavesANewerBadRow: the clock covers the newer one, and streams
+// break off at it until a repair brings it back.
+func TestOlderWriteLeavesANewerBadRow(t *testing.T) {
+	kv, _, b := fresh(t)
+	write(t, b, noon, put("k", "newer"))
+	alter(t, kv, "k", flip)
+	scrub(t, b)
+	older := stale()
+	older.Entries[0].Key = []byte("k")
+	apply(t, b, noon, older)
+	if b.BadRows() != 1 {
+		t.Errorf("%d bad rows, the newer one is forgotten", b.BadRows())
+	}
+	if _, _, err := b.Get([]byte("k")); !store.IsCorrupt(err) {
+		t.Errorf("k is read as if it were right: %v", err)
+	}
+}
+
+// TestDeleteOverABadRowIsWritten: what it says of itself, a tombstone too, may be
+// wrong, and a repair could bring a live row back.
+func TestDeleteOverABadRowIsWritten(t *testing.T) {
+	kv, _, b := fresh(t)
+	write(t, b, noon, put("k", "v"))
+	write(t, b, noon, del("k"))
+	alter(t, kv, "k", flip)
+	scrub(t, b)
+	if w := write(t, b, noon, del("k")); len(w.Entries) != 1 || w.Entries[0].Stamp.IsZero() {
+		t.Errorf("the delete was left out: %+v", w.Entries)
+	}
+}
+
+// TestSweepIssuesNoRot: a row that rots after its verdict is not written anew.
+func TestSweepIssuesNoRot(t *testing.T) {
+	kv, _, a := fresh(t)
+	write(t, a, noon, put("k", "unseen"))
+	snap, donor := oplog.HLCAt(noon.Add(time.Hour)), oplog.Clock{}
+	st := store.Stretch{Clock: donor, GCTS: snap, HLC: snap, Token: store.Token{Claim: donor, Cursor: []byte("k"), Rec: &store.Reconcile{GCTS: snap}}}
+	st.Entries = []oplog.Entry{{Key: []byte("k"), Tombstone: true, Stamp: oplog.Stamp{HLC: 1, Origin: oplog.Origin{Node: "d", Epoch: 1}, Seq: 1}}}
+	if _, err := a.Compare(noon, st); err != nil {
+		t.Fatal(err)
+	}
+	alter(t, kv, "k", flip)
+	st.After, st.Entries = []byte("k"), nil
+	r, err := a.EndReconcile(noon, st, nil)
+	if err != nil || len(r.Reissued.Entries) != 0 {
+		t.Errorf("%+v, %v", r.Reissued, err)
+	}
+}

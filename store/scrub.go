@@ -129,17 +129,18 @@ func (s *Scrub) readLog() (more bool, err error) {
 	}
 	defer func() { _ = it.Close() }()
 	batch := b.s.kv.NewBatch()
-	rows, stale := 0, 0
+	rows, size, stale := 0, 0, 0
 	for ok := it.First(); ok; ok = it.Next() {
-		if more = rows == scrubRows; more {
+		if more = rows == scrubRows || size >= scrubBytes; more {
 			break
 		}
 		rows++
 		s.log = append(s.log[:0], it.Key()...)
-		named, err := b.logNames(it.Key(), it.Value())
+		named, read, err := b.logNames(it.Key(), it.Value())
 		if err != nil {
 			return false, err
 		}
+		size += read
 		if !named {
 			batch.Delete(it.Key())
 			stale++
@@ -152,18 +153,19 @@ func (s *Scrub) readLog() (more bool, err error) {
 	return more, b.fix(batch)
 }
 
-// logNames reports whether the row that a log row names has its dot. A bad one
-// may have it.
-func (b *Bucket) logNames(at, key []byte) (bool, error) {
+// logNames reports whether the row that a log row names has its dot, and how
+// large its value is. A bad one may have it.
+func (b *Bucket) logNames(at, key []byte) (named bool, size int, err error) {
 	if len(at) != prefixLen+12 {
-		return false, nil
+		return false, 0, nil
 	}
 	r, err := b.anyRow(b.s.kv, key)
 	if err != nil || r == nil {
-		return false, err
+		return false, 0, err
 	}
 	o, ok := b.s.origins.origin(binary.BigEndian.Uint32(at[prefixLen:]))
-	return r.bad || ok && r.Dot() == oplog.Dot{Origin: o, Seq: binary.BigEndian.Uint64(at[prefixLen+4:])}, nil
+	named = r.bad || ok && r.Dot() == oplog.Dot{Origin: o, Seq: binary.BigEndian.Uint64(at[prefixLen+4:])}
+	return named, len(r.Value), nil
 }
 
 // fix commits what a scrub puts right.

@@ -31,7 +31,8 @@ type tx struct {
 	stage        map[string]*verdict // nil: the verdict on that key goes
 	own          oplog.Origin        // the own origin, if it was used
 	saveSelf     bool
-	lost         []Lost // own writes that lost in this batch
+	lost         []Lost   // own writes that lost in this batch
+	strayed      [][]byte // index rows of rows that are no more
 	saveOrigins  []originNo
 	dirty        bool // something changed that is worth a batch
 }
@@ -240,6 +241,9 @@ func (t *tx) next() (next state, parts map[int]uint64, slots []*slot) {
 }
 
 func (t *tx) writeRows(batch Batch, slots []*slot) error {
+	for _, key := range t.strayed {
+		batch.Delete(key)
+	}
 	for _, s := range slots { // first all that goes: a dot may come back under another key
 		if s.base == nil {
 			continue

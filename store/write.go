@@ -149,7 +149,7 @@ func (t *tx) writeOp(now time.Time, op *Op, skipped *bool, w *Written) error {
 	if err != nil {
 		return err
 	}
-	if op.Delete && (s.cur == nil || s.cur.Tombstone) {
+	if op.Delete && (s.cur == nil || s.cur.Tombstone && !s.cur.bad) {
 		*skipped = true
 		return nil
 	}

@@ -149,7 +149,11 @@ func (e *Engine) scrubEnded(ev Scrubbed) {
 	e.at(e.now) // there may be bad rows
 	if donor := m.donor; donor != "" {
 		m.donor = ""
-		e.want(b, donor, e.jitter(e.opt.GreetJitter))
+		pause := e.jitter(e.opt.GreetJitter)
+		if ev.Err != nil { // the donor is not asked before all was read, so it would be read again at once
+			pause = e.backoff(b)
+		}
+		e.want(b, donor, pause)
 	}
 	if m.greet {
 		m.greet = false

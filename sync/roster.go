@@ -194,7 +194,7 @@ func (e *Engine) holdsUp(m *Member, bucket string, state MemberState) bool {
 }
 
 // Lacking returns, by bucket, which of our writes at the time of HandOver some
-// live member may lack: its name, or none where no live member holds the bucket.
+// live master may lack: its name, or none where no live master holds the bucket.
 // It is empty once all is handed over.
 func (e *Engine) Lacking() map[string][]string {
 	lacking := map[string][]string{}
@@ -202,14 +202,14 @@ func (e *Engine) Lacking() map[string][]string {
 		heirs := 0
 		for _, name := range sorted(e.members) {
 			m := e.members[name]
-			if e.stateOf(m) != MemberLive || !m.holds(bucket) {
+			if e.stateOf(m) != MemberLive || !m.holds(bucket) || m.Replica { // a replica may empty itself
 				continue
 			}
 			if heirs++; !e.handedTo(name, bucket) {
 				lacking[bucket] = append(lacking[bucket], name)
 			}
 		}
-		if heirs == 0 && len(e.handing[bucket]) > 0 {
+		if heirs == 0 && (len(e.handing[bucket]) > 0 || e.store.Durable(bucket).Ahead != 0) {
 			lacking[bucket] = nil
 		}
 	}

@@ -1,6 +1,7 @@
 package syncer
 
 import (
+	"bytes"
 	"cmp"
 	"maps"
 	"slices"
@@ -236,6 +237,8 @@ func (e *Engine) pageRead(ev PageRead) {
 		e.endServe(s, oplog.End{})
 	case s.cut != nil:
 		e.readPage(s)
+	case s.keyOrder && bytes.Compare(ev.Last, s.request.Cursor) <= 0:
+		e.readPage(s) // a cut here would be no progress: rows are being counted
 	case s.keyOrder && (lasted || s.bytes > e.opt.CutBytes):
 		e.cutServe(s, oplog.End{Cut: true, Cursor: ev.Last})
 	case lasted:
