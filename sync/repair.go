@@ -145,7 +145,9 @@ func (e *Engine) scrubEnded(ev Scrubbed) {
 	if ev.Err == nil {
 		m.scrubbed = e.now
 	}
-	m.pause = 0
+	if m.pause = 0; ev.Soon {
+		m.mendAt = time.Time{} // somebody waits, who may have brought the donor back
+	}
 	e.at(e.now) // there may be bad rows
 	if donor := m.donor; donor != "" {
 		m.donor = ""

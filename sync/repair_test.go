@@ -260,3 +260,31 @@ func TestCutReconcileCountsTheRest(t *testing.T) {
 		t.Errorf("%+v", out)
 	}
 }
+
+// TestRepairThatAPersonAsksForIsSoon: what failed while the donors were away has
+// made the pause long.
+func TestRepairThatAPersonAsksForIsSoon(t *testing.T) {
+	b := newBench(t)
+	b.store.clock[origin], b.store.bad = 5, 1
+	equal := b.store.Durable("orders")
+	asked := func(d time.Duration) (n int) {
+		for end := b.now.Add(d); b.now.Before(end); b.now = b.now.Add(time.Second) {
+			if b.now.Second() == 0 {
+				b.hear("b", &oplog.Heartbeat{From: instance("b", nonceB), Wall: b.now.UnixMilli(), Digests: []oplog.Digest{equal}})
+			}
+			n += sent[*oplog.Parts](b.step(syncer.Tick{}))
+		}
+		return n
+	}
+	asked(20 * time.Minute) // nobody answers
+	for asked(time.Second) == 0 {
+	}
+	if n := asked(40 * time.Second); n > 0 {
+		t.Fatalf("asked %d times more: the pause is short", n)
+	}
+	b.step(syncer.RepairNow{Bucket: "orders"})
+	b.step(syncer.Scrubbed{Bucket: "orders", Soon: true})
+	if asked(10*time.Second) == 0 {
+		t.Error("nobody is asked for the bad row")
+	}
+}
