@@ -55,6 +55,14 @@ func (v View) Clock(bucket string) oplog.Clock {
 	return oplog.Clock{}
 }
 
+// Ahead returns a copy of the bucket's extras.
+func (v View) Ahead(bucket string) oplog.Clock {
+	if b, ok := v.Store.Bucket(bucket); ok {
+		return b.Ahead()
+	}
+	return oplog.Clock{}
+}
+
 // ClockHash returns the hash of the bucket's clock.
 func (v View) ClockHash(bucket string) oplog.ClockHash {
 	if b, ok := v.Store.Bucket(bucket); ok {

@@ -36,6 +36,7 @@ func (e *Engine) hearReport(m *oplog.Report) {
 	}
 	if pd := p.digests[m.Bucket]; pd != nil {
 		pd.report = &report{clock: m.Clock, floor: m.Floor}
+		e.heardAsReplica(p, pd.report, e.bucket(m.Bucket))
 		if e.now.Sub(pd.reported) > e.opt.AnswerTimeout {
 			e.sendReport(p, m.Bucket) // so that both know; the answer is not answered
 		}

@@ -27,6 +27,7 @@ func (m *memory) Durable(bucket string) oplog.Digest {
 }
 func (m *memory) Covered(_ string, o oplog.Origin) oplog.Seq { return m.clock[o] }
 func (m *memory) Clock(string) oplog.Clock                   { return m.clock.Clone() }
+func (m *memory) Ahead(string) oplog.Clock                   { return oplog.Clock{} }
 func (m *memory) ClockHash(string) oplog.ClockHash           { return oplog.HashClock(m.clock) }
 func (m *memory) Token(string) (syncer.Token, bool) {
 	if m.token == nil {

@@ -184,7 +184,7 @@ func (e *Engine) liveApplied(ev LiveApplied) {
 	if ev.Err != nil {
 		// Nothing of it is in the store: what is heard next has a gap before it.
 		clear(b.queued)
-		if e.mustWipe(b, ev.Err) {
+		if e.refusedAsReplica(b, ev.Err) {
 			return
 		}
 		b.reconciling = b.reconciling || e.halfReconciled(b.name) // by a page of a session given up

@@ -145,6 +145,9 @@ type Store interface {
 	Clock(bucket string) oplog.Clock
 	// ClockHash returns a copy of the hash of the clock.
 	ClockHash(bucket string) oplog.ClockHash
+	// Ahead returns a copy of the extras: up to where, by origin, writes are held
+	// above the clock.
+	Ahead(bucket string) oplog.Clock
 	// Sums returns what a repair compares, all of one moment.
 	Sums(bucket string) Sums
 	// BadRows returns how many rows are known not to be what was written.

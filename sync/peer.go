@@ -27,6 +27,7 @@ type peer struct {
 // we make of that.
 type peerDigest struct {
 	last        oplog.Digest
+	current     bool         // last is of this instance
 	own         oplog.Digest // ours at that time
 	same        int          // beats in which the same two digests differed
 	unequal     int          // beats in which the digests differed
@@ -66,7 +67,7 @@ func (e *Engine) meetInstance(p *peer, inst oplog.Instance) {
 	p.greeted = false
 	for _, pd := range p.digests {
 		pd.forgetOwn() // it may have lost what it had written
-		pd.report = nil
+		pd.report, pd.current = nil, false
 	}
 	e.endSessionsWith(p)
 }
@@ -137,7 +138,7 @@ func (e *Engine) noteDigest(p *peer, d oplog.Digest) {
 	if !repeated {
 		pd.pause, pd.notBefore = 0, time.Time{}
 	}
-	pd.last, pd.own = d, own
+	pd.last, pd.own, pd.current = d, own, true
 	e.noteUncovered(p, pd)
 	e.noteReport(pd, d)
 	if d.Same(own) {

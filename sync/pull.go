@@ -253,7 +253,7 @@ func (e *Engine) pageApplied(ev PageApplied) {
 		return
 	}
 	if ev.Err != nil {
-		if !e.mustWipe(e.bucket(p.bucket), ev.Err) {
+		if !e.refusedAsReplica(e.bucket(p.bucket), ev.Err) {
 			e.abortPull(p, "the store refused a page")
 		}
 		return
@@ -340,7 +340,7 @@ func (e *Engine) pullEnded(ev PullEnded) {
 		return
 	}
 	if ev.Err != nil {
-		if !e.mustWipe(e.bucket(p.bucket), ev.Err) {
+		if !e.refusedAsReplica(e.bucket(p.bucket), ev.Err) {
 			e.abortPull(p, "the store refused the end")
 		}
 		return

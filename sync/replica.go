@@ -11,22 +11,54 @@ import (
 // there. Nothing of the action was done.
 var ErrAmbiguous = errors.New("a replica cannot issue again what may be older than a collected delete")
 
-// mustWipe reports whether a replica's bucket is emptied, to be filled from
-// others, for its store has met what it can neither take nor leave out: rules M3
-// and C6. It holds no write that nobody else has seen.
+// refusedAsReplica counts how often in a row a replica's store met what it can
+// neither take nor leave out: rules M3 and C6. It reports whether the bucket is
+// being emptied, so that the failure has no other consequence.
 //
-// Before that it is patient. The clock has not moved, and a master that meets
-// the same issues it again: who pulls from there gets that instead.
-func (e *Engine) mustWipe(b *bucket, err error) bool {
+// It is patient. The clock has not moved, and a master that meets the same
+// issues it again: who pulls from there gets that instead. When patience has
+// ended the bucket may go, but not before a master has all that is in it: the
+// replica may be the last to hold a write whose author's disk is gone. So it
+// asks the masters what they have; see heardAsReplica.
+func (e *Engine) refusedAsReplica(b *bucket, err error) bool {
 	if !e.self.Replica || !errors.Is(err, ErrAmbiguous) {
 		return false
 	}
 	if b.wiping {
 		return true
 	}
-	if b.unsure++; b.unsure < e.opt.WipeTries {
+	if b.unsure++; b.unsure >= e.opt.WipeTries {
+		for _, name := range sorted(e.peers) {
+			if p := e.peers[name]; !p.inst.Replica && p.digests[b.name] != nil && e.reachable(p) {
+				e.sendReport(p, b.name) // who hears a report answers with its own
+			}
+		}
+	}
+	return false
+}
+
+// heardAsReplica empties the bucket if it has to be, and a master says, now,
+// that it holds all of it durably. A report of before proves nothing: the master
+// may have gone back to an older disk since.
+func (e *Engine) heardAsReplica(p *peer, r *report, b *bucket) {
+	if !e.self.Replica || p.inst.Replica || b.wiping || b.unsure < e.opt.WipeTries || !e.hasAll(p, r, b.name) {
+		return
+	}
+	e.empty(b, p.name)
+}
+
+// hasAll reports whether the peer has durably every write that is here. Extras
+// are under no clock of ours, but may be under the peer's.
+func (e *Engine) hasAll(p *peer, r *report, bucket string) bool {
+	if !r.clock.GE(e.store.Clock(bucket)) {
 		return false
 	}
+	pd := p.digests[bucket]
+	return r.clock.GE(e.store.Ahead(bucket)) || pd.current && pd.last.Same(e.store.Durable(bucket))
+}
+
+// empty has the store empty the bucket, to be filled from others.
+func (e *Engine) empty(b *bucket, master string) {
 	if p := b.pull; p != nil {
 		e.sendTo(p, &oplog.Abort{Session: p.id, Bucket: p.bucket, Reason: oplog.ReasonFailed, Text: "starts over, empty"})
 		e.dropPull(b)
@@ -36,11 +68,11 @@ func (e *Engine) mustWipe(b *bucket, err error) bool {
 	b.gatedBy = ""
 	e.giveUp(b)
 	e.do(Raise{
-		Kind: EventWiped, Bucket: b.name,
-		Text: "bucket " + b.name + " of this replica is emptied and filled again: what came may be older than a delete that was forgotten here",
+		Kind: EventWiped, Bucket: b.name, Peer: master,
+		Text: "bucket " + b.name + " of this replica is emptied and filled again: what came may be older than a delete that was forgotten here; " +
+			master + " has all that it held",
 	})
 	e.do(Wipe{Bucket: b.name})
-	return true
 }
 
 func (e *Engine) wiped(ev Wiped) {

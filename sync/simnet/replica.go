@@ -17,8 +17,8 @@ func (n *Node) mustNotWrite(err error) {
 	}
 }
 
-// wipe empties a replica's bucket. Writes of a disk that was lost may go with
-// it: none that a node which is still there has made.
+// wipe empties a replica's bucket. No write goes with it, not even of a disk that
+// was lost: the ledger keeps them all.
 func (n *Node) wipe(a syncer.Wipe) syncer.Wiped {
 	ev := carry.Wipe(n.store, a)
 	if ev.Err != nil {
@@ -28,9 +28,6 @@ func (n *Node) wipe(a syncer.Wipe) syncer.Wiped {
 	n.witness(a.Bucket) // a watch ends with a wipe
 	delete(n.marks, a.Bucket)
 	n.w.note("%s empties %s", n.name, a.Bucket)
-	if n.w.lostDisks() {
-		n.w.ledger.forget(n)
-	}
 	if b, _ := n.store.Bucket(a.Bucket); len(b.Clock())+len(b.Ahead())+int(b.Keys()+b.Tombstones()) > 0 || b.Guard() > 0 || b.Reconciling() {
 		n.blame(fmt.Errorf("replica %s: something is left of %s after a wipe", n.name, a.Bucket))
 	}

@@ -122,41 +122,72 @@ func TestReplicaWaitsForAMaster(t *testing.T) {
 	}
 }
 
-// TestReplicaIsEmptied: what the replica has forgotten of a delete it cannot
-// judge, nobody else is there to do so, and it has no patience.
-func TestReplicaIsEmptied(t *testing.T) {
-	w := replicaWorld(t, syncer.Options{WipeTries: 1})
-	w.Node(1).Write("orders", store.Op{Key: []byte("k"), Value: []byte("first")})
-	w.Run(10 * time.Second)
-	w.Part(0, 1)
-	w.Delay(1, 2, 30*time.Second) // what it writes arrives late
-	w.Node(1).Write("orders", store.Op{Key: []byte("k"), Value: []byte("unseen")})
-	w.Run(time.Second)
-	w.Node(0).Write("orders", store.Op{Key: []byte("k"), Delete: true})
-	w.Run(5 * time.Second)
-	w.Node(2).Collect("orders")
-	w.Node(0).Crash()
-	w.Run(time.Minute)
-	w.Heal()
-	w.Run(time.Minute)
-	if w.Stats.Count[simnet.Wipes] != 1 || row(t, w, 2, "k") != "unseen" {
-		t.Fatalf("%d wipes, k is %q", w.Stats.Count[simnet.Wipes], row(t, w, 2, "k"))
-	}
+// emptied wants that the replica has emptied its bucket so often, and said so.
+func emptied(t *testing.T, w *simnet.World, want int) {
+	t.Helper()
 	told := 0
 	for _, ev := range w.Node(2).Events() {
 		if ev.Kind == syncer.EventWiped {
 			told++
 		}
 	}
-	if told != 1 {
-		t.Errorf("%d events tell of it", told)
+	if n := w.Stats.Count[simnet.Wipes]; n != want || told != want {
+		t.Fatalf("%d wipes and %d events, want %d", n, told, want)
 	}
-	w.Node(0).Start() // with the delete, which is later
+}
+
+// TestReplicaIsEmptied: it has forgotten a delete and cannot judge what is older.
+// The masters, which have all that it has, take it as it is: none issues it again.
+func TestReplicaIsEmptied(t *testing.T) {
+	w := replicaWorld(t, syncer.Options{})
+	w.Node(0).Write("orders", store.Op{Key: []byte("other"), Value: []byte("v")})
+	w.Run(10 * time.Second)
+	w.Part(1, 2)
+	w.Delay(0, 1, 2*time.Second)
+	w.Node(1).Write("orders", store.Op{Key: []byte("k"), Value: []byte("unseen")})
+	w.Run(time.Second)
+	w.Node(0).Write("orders", store.Op{Key: []byte("other"), Delete: true})
+	w.Run(500 * time.Millisecond)
+	w.Node(2).Collect("orders")
+	w.Run(2 * time.Minute)
+	emptied(t, w, 1)
+	w.Heal()
 	w.Run(time.Minute)
+	emptied(t, w, 1)
 	if err := w.AtRest(); err != nil {
 		t.Error(err)
 	}
-	if row(t, w, 2, "k") != "-" || w.Stats.Count[simnet.Reissued] != 0 {
-		t.Errorf("k is %q, %d writes issued again", row(t, w, 2, "k"), w.Stats.Count[simnet.Reissued])
+	if row(t, w, 2, "k") != "unseen" || row(t, w, 2, "other") != "-" || w.Stats.Count[simnet.Reissued] != 0 {
+		t.Errorf("k is %q, other %q, %d writes issued again", row(t, w, 2, "k"), row(t, w, 2, "other"), w.Stats.Count[simnet.Reissued])
+	}
+}
+
+// TestReplicaKeepsWhatOnlyItHas: the same, without patience, while the disk that
+// wrote a part of what it holds is lost. It waits until the master that is left
+// has taken that over.
+func TestReplicaKeepsWhatOnlyItHas(t *testing.T) {
+	w := replicaWorld(t, syncer.Options{WipeTries: 1})
+	w.Node(0).Write("orders", store.Op{Key: []byte("other"), Value: []byte("v")})
+	w.Run(10 * time.Second)
+	w.Part(0, 1)
+	w.Delay(1, 2, 30*time.Second) // what they tell each other arrives late
+	w.Node(1).Write("orders", store.Op{Key: []byte("k"), Value: []byte("unseen")})
+	w.Run(time.Second)
+	w.Node(0).Write("orders", store.Op{Key: []byte("only"), Value: []byte("here")})
+	w.Node(0).Write("orders", store.Op{Key: []byte("other"), Delete: true})
+	w.Run(5 * time.Second)
+	w.Node(2).Collect("orders")
+	w.Node(0).Crash() // for good
+	w.Run(time.Minute)
+	emptied(t, w, 0)
+	if row(t, w, 1, "only") != "-" || row(t, w, 2, "only") != "here" {
+		t.Fatalf("only is %q at the master, %q at the replica", row(t, w, 1, "only"), row(t, w, 2, "only"))
+	}
+	w.Heal()
+	w.Run(5 * time.Minute)
+	for i := range 2 {
+		if row(t, w, 1+i, "only") != "here" || row(t, w, 1+i, "k") != "unseen" || row(t, w, 1+i, "other") != "-" {
+			t.Errorf("%s has %q, %q, %q", w.Node(1+i).Name(), row(t, w, 1+i, "only"), row(t, w, 1+i, "k"), row(t, w, 1+i, "other"))
+		}
 	}
 }

@@ -15,6 +15,7 @@ var directed = map[string][2]string{
 	"H3-read":      {"./store", "TestBadRowIsFoundNotServedAndRepaired"},
 	"H3-older":     {"./store", "TestRepairTakesTheLaterRow"},
 	"H3-late":      {"./store", "TestLatePageOfARepairIsRefused"},
+	"C6-unproven":  {"./sync/simnet", "TestReplicaKeepsWhatOnlyItHas"},
 	"C7-count":     {"./store", "TestReconcileIsNotServedFromARottenDisk"},
 	"C7-bad":       {"./store", "TestBadRowThatWasDeletedElsewhereGoes"},
 	"W4-digest":    {"./store", "TestMapCrashesKeepThePromise"},
@@ -203,6 +204,9 @@ var mutants = []mutant{
 	}}},
 	{"M3-replica", "a replica issues again", []edit{{
 		"store/merge.go", "	if t.b.s.opts.Replica {\n", "	if false {\n",
+	}}},
+	{"C6-unproven", "a replica empties itself though no master has all that it holds", []edit{{
+		"sync/replica.go", "	if !r.clock.GE(e.store.Clock(bucket)) {\n		return false\n	}\n", "	if true {\n		return true\n	}\n",
 	}}},
 	{"I6-closed", "the writes of a forgotten node that are lost count as missing", []edit{{"store/bucket.go", "		if !closed(o.Node) {\n", "		if !closed(o.Node) || true {\n"}}},
 	{"H3-read", "a row that is not what was written is given out", []edit{{"store/bucket.go", "r.Key = key; r.hash == r.Hash() {", "r.Key = key; true {"}}},
