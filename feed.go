@@ -97,6 +97,8 @@ func (n *Node) act(a syncer.Action) {
 		n.background(func() { n.scrub(a) })
 	case syncer.Wipe:
 		n.queueApply(a.Bucket, a)
+	case syncer.TellFinals:
+		n.background(func() { n.tellFinals(a) })
 	case syncer.SaveMember:
 		n.background(func() { n.saveMember(a.Member) })
 	case syncer.OpenSnapshot:

@@ -116,10 +116,35 @@ func (n *Node) heedRoster() {
 	if roster, ok := n.takeRoster(); ok {
 		n.feed(syncer.Retirements{Nodes: roster})
 	}
+	if finals := n.readFinals(); finals != nil {
+		n.feed(syncer.Finals{Clocks: finals})
+	}
 }
 
-// tellFleet makes a write to the fleet's bucket, as durable as any.
-func (n *Node) tellFleet(ctx context.Context, op store.Op) (Entry, error) {
+// readFinals reads which origins are written no more; nil if the store cannot tell.
+func (n *Node) readFinals() map[string]oplog.Clock {
+	finals, err := carry.Finals(n.store)
+	if err != nil {
+		n.log.Warn("not all is known of origins that have ended", "error", err)
+	}
+	return finals
+}
+
+// tellFinals puts ended origins on the fleet's list. Should that fail, clocks travel
+// with their rows, and the engine asks again.
+func (n *Node) tellFinals(a syncer.TellFinals) {
+	ops, err := carry.TellFinals(a)
+	if err == nil {
+		_, err = n.tellFleet(n.ctx, ops...)
+	}
+	if err != nil {
+		n.log.Debug("ended origins not told", "bucket", a.Bucket, "error", err)
+	}
+}
+
+// tellFleet makes writes to the fleet's bucket, as durable as any. It returns the
+// first.
+func (n *Node) tellFleet(ctx context.Context, ops ...store.Op) (Entry, error) {
 	l, err := n.held(bus.Fleet)
 	if err != nil {
 		return Entry{}, err
@@ -127,7 +152,7 @@ func (n *Node) tellFleet(ctx context.Context, op store.Op) (Entry, error) {
 	if reason := n.fence.Load(); reason != nil {
 		return Entry{}, &FencedError{Reason: *reason}
 	}
-	entries, err := l.submit(ctx, []store.Op{op})
+	entries, err := l.submit(ctx, ops)
 	if err != nil {
 		return Entry{}, err
 	}

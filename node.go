@@ -153,7 +153,7 @@ func (n *Node) start() error {
 	}
 	n.self.MaxPayload = uint64(max(n.cfg.Conn.MaxPayload(), 0))
 	n.engine = syncer.New(n.self, carry.View{Store: n.store}, syncer.Options{
-		JoinAll: joinAll, Members: members, Retired: roster, EvictAfter: n.cfg.EvictAfter, EvictReplicasAfter: n.cfg.EvictReplicasAfter,
+		JoinAll: joinAll, Members: members, Retired: roster, Finals: n.readFinals(), EvictAfter: n.cfg.EvictAfter, EvictReplicasAfter: n.cfg.EvictReplicasAfter,
 		CollectEvery: n.cfg.CollectEvery, ScrubEvery: n.cfg.ScrubEvery,
 	})
 	n.group.Go(n.runEngine)

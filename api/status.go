@@ -39,9 +39,10 @@ func Role(replica bool) string {
 type BucketStatus struct {
 	Name       string            `json:"name"`
 	Keys       uint64            `json:"keys"`
-	Tombstones uint64            `json:"tombstones"` // deleted keys that some member may not know of
-	Clock      map[string]uint64 `json:"clock"`      // by origin, as node/epoch
-	Hash       string            `json:"hash"`       // 16 hex digits, see Hex
+	Tombstones uint64            `json:"tombstones"`    // deleted keys that some member may not know of
+	Clock      map[string]uint64 `json:"clock"`         // by origin, as node/epoch
+	Ended      int               `json:"ended_origins"` // of those, known to be written no more
+	Hash       string            `json:"hash"`          // 16 hex digits, see Hex
 	Pure       bool              `json:"pure"`
 	CatchingUp bool              `json:"catching_up"`
 	Conflicts  uint64            `json:"conflicts"` // seen since the start: concurrent writes of one key, whoever lost

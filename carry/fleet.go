@@ -16,9 +16,9 @@ import (
 // forgotten. It is a bucket like any other, but that clients do not write to it.
 const retiredPrefix = "member/"
 
-// maxRetired bounds what is read of one, maxRetirements how many are.
+// maxRow bounds what is read of a row, maxRetirements how many are.
 const (
-	maxRetired     = 1024
+	maxRow         = 1024
 	maxRetirements = 4096
 )
 
@@ -52,7 +52,7 @@ func Retired(s *store.Store) (map[string]syncer.Retired, error) {
 		return nodes, nil
 	}
 	var bad []error
-	for e, err := range fleetRows(b) {
+	for e, err := range fleetRows(b, retiredPrefix, maxRetirements) {
 		if store.IsCorrupt(err) {
 			bad = append(bad, err)
 			continue
@@ -71,11 +71,11 @@ func Retired(s *store.Store) (map[string]syncer.Retired, error) {
 	return nodes, errors.Join(bad...)
 }
 
-// fleetRows yields the rows on members that are no tombstones, and goes on behind
-// one that is not what was written: a node has to start though one rots.
-func fleetRows(b *store.Bucket) iter.Seq2[oplog.Entry, error] {
+// fleetRows yields the rows with that prefix that are no tombstones, and goes on
+// behind one that is not what was written: a node has to start though one rots.
+func fleetRows(b *store.Bucket, prefix string, limit int) iter.Seq2[oplog.Entry, error] {
 	return func(yield func(oplog.Entry, error) bool) {
-		o := store.ScanOptions{Prefix: []byte(retiredPrefix), Limit: maxRetirements}
+		o := store.ScanOptions{Prefix: []byte(prefix), Limit: limit}
 		for more := true; more; {
 			more = false
 			for e, err := range b.Scan(o) {
@@ -92,7 +92,7 @@ func fleetRows(b *store.Bucket) iter.Seq2[oplog.Entry, error] {
 
 func parseRetired(node string, value []byte) (syncer.Retired, error) {
 	var row retiredRow
-	if !oplog.ValidName(node) || len(value) > maxRetired {
+	if !oplog.ValidName(node) || len(value) > maxRow {
 		return syncer.Retired{}, errors.New("a row on a member has no node's name, or is too long")
 	}
 	if err := json.Unmarshal(value, &row); err != nil {

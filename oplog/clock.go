@@ -60,6 +60,27 @@ func (c Clock) Above(d Clock) Clock {
 	return m
 }
 
+// Fold returns the rows of c that finals does not have as they are: rule I5. Where
+// c covers finals, Unfold makes c of it again. Where it does not, a row left out
+// would stand for writes that c lacks: then c has to travel whole.
+func (c Clock) Fold(finals Clock) Clock {
+	m := Clock{}
+	for o, seq := range c {
+		if seq != finals[o] {
+			m[o] = seq
+		}
+	}
+	return m
+}
+
+// Unfold returns the clock that Fold made c of.
+func (c Clock) Unfold(finals Clock) Clock {
+	m := make(Clock, len(c)+len(finals))
+	m.Join(finals)
+	m.Join(c)
+	return m
+}
+
 // Lag returns by how many seqs d exceeds c, summed over all origins. A sum that
 // does not fit reads as the largest number.
 func (c Clock) Lag(d Clock) uint64 {
@@ -133,12 +154,29 @@ func ClockPart(o Origin) int {
 	return int(clockRowHash(o, 1<<64-1) % ClockParts)
 }
 
+// HashFinals returns the hash of a list of finals, by bucket. It is zero for an
+// empty one.
+func HashFinals(finals map[string]Clock) uint64 {
+	var sum uint64
+	for bucket, clock := range finals {
+		name := append([]byte(bucket), 0)
+		for o, seq := range clock {
+			sum += rowHash(name, o, seq)
+		}
+	}
+	return sum
+}
+
 func clockRowHash(o Origin, seq Seq) uint64 {
 	if seq == 0 {
 		return 0
 	}
-	b := make([]byte, 0, 96)
-	b = append(b, o.Node...)
+	return rowHash(nil, o, seq)
+}
+
+func rowHash(prefix []byte, o Origin, seq Seq) uint64 {
+	b := make([]byte, 0, 192)
+	b = append(append(b, prefix...), o.Node...)
 	b = binary.BigEndian.AppendUint64(append(b, 0), o.Epoch)
 	b = binary.BigEndian.AppendUint64(b, seq)
 	return xxhash.Sum64(b)

@@ -49,13 +49,15 @@ func TestClockIsALattice(t *testing.T) {
 			"above empty means GE":  (len(a.Above(b)) == 0) == b.GE(a),
 			"lag zero means GE":     (a.Lag(b) == 0) == a.GE(b),
 			"lag counts above only": a.Lag(b) == a.Lag(b.Above(a)),
+			"unfold restores":       !a.GE(b) || a.Fold(b).Unfold(b).Equal(a),
+			"unfold of a part":      !a.GE(b) || joined(c, a.Above(c).Fold(b).Unfold(b)).Equal(joined(c, a)),
 			"equal hash":            a.Equal(b) == (oplog.HashClock(a) == oplog.HashClock(b)),
 		} {
 			if !ok {
 				t.Fatalf("%s: not so for a=%v b=%v c=%v", law, a, b, c)
 			}
 		}
-		for _, made := range []oplog.Clock{joined(a, b), a.Meet(b), a.Above(b), a.Clone()} {
+		for _, made := range []oplog.Clock{joined(a, b), a.Meet(b), a.Above(b), a.Clone(), a.Fold(b), a.Fold(b).Unfold(b)} {
 			for o, seq := range made {
 				if seq == 0 {
 					t.Fatalf("row of %v holds a zero", o)
@@ -177,5 +179,26 @@ func TestClockPartsSpread(t *testing.T) {
 	}
 	if n < oplog.ClockParts*9/10 {
 		t.Errorf("2000 origins use %d parts of %d", n, oplog.ClockParts)
+	}
+}
+
+// TestHashOfFinals: bucket, origin and seq all count, and an empty list has none.
+func TestHashOfFinals(t *testing.T) {
+	o, p := oplog.Origin{Node: "a", Epoch: 0x0102030405060708}, oplog.Origin{Node: "b", Epoch: 0x0102030405060708}
+	seen := map[uint64]string{0: "none"}
+	for name, list := range map[string]map[string]oplog.Clock{
+		"one": {"orders": {o: 1}}, "other bucket": {"stock": {o: 1}}, "other seq": {"orders": {o: 2}}, "other node": {"orders": {p: 1}},
+		"two": {"orders": {o: 1, p: 1}}, "in two buckets": {"orders": {o: 1}, "stock": {p: 1}},
+	} {
+		sum := oplog.HashFinals(list)
+		if other, known := seen[sum]; known {
+			t.Errorf("%s and %s have the same hash %x", name, other, sum)
+		}
+		seen[sum] = name
+	}
+	for _, empty := range []map[string]oplog.Clock{nil, {}, {"orders": nil}, {"orders": {}}} {
+		if sum := oplog.HashFinals(empty); sum != 0 {
+			t.Errorf("an empty list has hash %x", sum)
+		}
 	}
 }

@@ -72,6 +72,7 @@ var (
 			Node: genName.Draw(t, "node"), Nonce: genNonce.Draw(t, "nonce"), Prev: genNonce.Draw(t, "prev"),
 			Started: rapid.Int64().Draw(t, "started"), Version: genText.Draw(t, "version"), MaxPayload: rapid.Uint64().Draw(t, "payload"),
 			Starts: rapid.Uint64().Draw(t, "starts"), Replica: rapid.Bool().Draw(t, "replica"),
+			Finals: rapid.Uint64().Draw(t, "finals"),
 		}
 	})
 	genSession = rapid.Custom(func(t *rapid.T) oplog.Session {
@@ -130,6 +131,7 @@ var genPull = rapid.Custom(func(t *rapid.T) oplog.Message {
 	m := &oplog.Pull{
 		Session: genSession.Draw(t, "session"), Bucket: genName.Draw(t, "bucket"), Compared: rapid.Bool().Draw(t, "compared"),
 		Clock: genClock.Draw(t, "clock"), Resume: rapid.Bool().Draw(t, "resume"),
+		Finals: rapid.Uint64().Draw(t, "finals"),
 	}
 	if m.Resume {
 		m.Cursor = genBytes.Draw(t, "cursor")
@@ -176,6 +178,7 @@ var genMessages = map[oplog.Kind]*rapid.Generator[oplog.Message]{
 			Session: genSession.Draw(t, "session"), KeyOrder: rapid.Bool().Draw(t, "key order"),
 			Clock: genClock.Draw(t, "clock"), Rows: rapid.Uint64().Draw(t, "rows"),
 			Ahead: genClock.Draw(t, "ahead"), GCV: genClock.Draw(t, "gcv"), GCTS: oplog.HLC(rapid.Uint64().Draw(t, "gcts")), HLC: oplog.HLC(rapid.Uint64().Draw(t, "hlc")),
+			Folded: rapid.Bool().Draw(t, "folded"),
 		}
 	}),
 	oplog.KindPage: rapid.Custom(func(t *rapid.T) oplog.Message {
@@ -207,10 +210,12 @@ var genMessages = map[oplog.Kind]*rapid.Generator[oplog.Message]{
 		return &oplog.Wait{Session: genSession.Draw(t, "session")}
 	}),
 	oplog.KindReport: rapid.Custom(func(t *rapid.T) oplog.Message {
-		return &oplog.Report{
+		m := &oplog.Report{
 			From: genInstance.Draw(t, "from"), Bucket: genName.Draw(t, "bucket"),
 			Clock: genClock.Draw(t, "clock"), Floor: oplog.HLC(rapid.Uint64().Draw(t, "floor")),
 		}
+		m.Folded = m.From.Finals != 0 && rapid.Bool().Draw(t, "folded")
+		return m
 	}),
 	oplog.KindAbort: rapid.Custom(func(t *rapid.T) oplog.Message {
 		return &oplog.Abort{

@@ -34,7 +34,7 @@ func goldens() map[string]oplog.Message {
 	}
 	from := oplog.Instance{
 		Node: "paris", Nonce: nonceOf(0x10), Prev: nonceOf(0x20), Started: 1_767_225_600_000, Version: "v1.0.0", MaxPayload: 1 << 20, Starts: 3,
-		Replica: true,
+		Replica: true, Finals: 0xfedcba9876543210,
 	}
 	at := func(o oplog.Origin, n uint64) oplog.Stamp {
 		return oplog.Stamp{HLC: hlc + oplog.HLC(n), Origin: o, Seq: n}
@@ -58,15 +58,15 @@ func goldens() map[string]oplog.Message {
 		},
 		"compare":        &oplog.Compare{Session: session, Bucket: "default", Parts: hash.Parts[:]},
 		"differ":         &oplog.Differ{Session: session, Parts: []uint64{0, 17, 255}},
-		"pull":           &oplog.Pull{Session: session, Bucket: "default", Compared: true, Clock: clock, Resume: true, Cursor: []byte("batch/1")},
+		"pull":           &oplog.Pull{Session: session, Bucket: "default", Compared: true, Clock: clock, Resume: true, Cursor: []byte("batch/1"), Finals: 0xfedcba9876543210},
 		"pull_reconcile": &oplog.Pull{Session: session, Bucket: "default", Resume: true, Cursor: []byte("batch/1"), Reconcile: true},
 		"begin_reconcile": &oplog.Begin{
-			Session: session, KeyOrder: true, Clock: clock, Rows: 7, GCV: oplog.Clock{paris: 36}, GCTS: hlc + 36, HLC: hlc + 40,
+			Session: session, KeyOrder: true, Clock: clock, Rows: 7, GCV: oplog.Clock{paris: 36}, GCTS: hlc + 36, HLC: hlc + 40, Folded: true,
 		},
 		"begin":  &oplog.Begin{Session: session, KeyOrder: true, Clock: clock, Rows: 1 << 40, Ahead: oplog.Clock{rome: 9}},
 		"page":   &oplog.Page{Session: session, Number: 3, Entries: append(entries[:3:3], oplog.Entry{Key: []byte("r"), Stamp: at(rome, 7)})},
 		"end":    &oplog.End{Session: session, Pages: 3, Entries: 1234, Cut: true, Cursor: []byte{0xff, 'k'}},
-		"report": &oplog.Report{From: from, Bucket: "default", Clock: clock, Floor: hlc + 3},
+		"report": &oplog.Report{From: from, Bucket: "default", Clock: clock, Floor: hlc + 3, Folded: true},
 		"parts": &oplog.Parts{
 			Session: session, Bucket: "default", Clock: clock, Sums: sums(), Bad: []uint64{0, 17, 1023}, Cursor: []byte{0xff, 'k'},
 		},

@@ -57,10 +57,11 @@ type Instance struct {
 	MaxPayload uint64 // bytes its NATS server lets into one message
 	Starts     uint64 // how many processes had this disk, this one included; zero: not told
 	Replica    bool   // it only follows and never writes
+	Finals     uint64 // HashFinals of the list that it knows
 }
 
 func codeInstance(c coder, i *Instance) {
-	c.object("from", 8, func(c coder) {
+	c.object("from", 9, func(c coder) {
 		c.str("node", &i.Node)
 		c.nonce("nonce", &i.Nonce)
 		c.nonce("prev", &i.Prev)
@@ -69,6 +70,7 @@ func codeInstance(c coder, i *Instance) {
 		c.uint("max_payload", &i.MaxPayload)
 		c.uint("starts", &i.Starts)
 		c.bool("replica", &i.Replica)
+		c.word("finals", &i.Finals)
 	})
 }
 

@@ -92,12 +92,17 @@ func TestHostileMsgpackIsRefused(t *testing.T) {
 	}
 	page := func(entries ...any) []byte { return pack(t, append(slices.Clone(pageHead), list(entries))...) }
 	begin := func(rows ...any) []byte {
-		return pack(t, append(slices.Clone(beginHead), list(rows), 3, list{}, list{}, 0, 0)...)
+		return pack(t, append(slices.Clone(beginHead), list(rows), 3, list{}, list{}, 0, 0, false)...)
 	}
 	ack := func(number any) []byte { return pack(t, 11, aSession, "b", number) }
 	decode(t, page(entry(-1, nil)))
 	decode(t, begin(list{anOrigin, 1}, list{list{"paris", 8}, 1}))
 	decode(t, ack(uint64(math.MaxUint64)))
+	report := func(finals any, folded any) []byte {
+		from := list{"paris", aNonce, aNonce, 0, "", 0, 0, false, finals}
+		return pack(t, 14, from, "b", list{}, 0, folded)
+	}
+	decode(t, report(9, true))
 
 	for name, body := range map[string][]byte{
 		"empty":                   {},
@@ -152,6 +157,8 @@ func TestHostileMsgpackIsRefused(t *testing.T) {
 		"origin of three":         page(entry(3, list{"paris", 7, 7})),
 		"origin of no epoch":      page(entry(3, list{"paris", 0})),
 		"origin of a bad name":    page(entry(3, list{"a.b", 7})),
+		"folded by no list":       report(0, true),
+		"folded by a number":      report(9, 1),
 		"clock out of order":      begin(list{list{"paris", 8}, 1}, list{anOrigin, 1}),
 		"clock row twice":         begin(list{anOrigin, 1}, list{0, 2}),
 		"clock row of zero":       begin(list{anOrigin, 0}),

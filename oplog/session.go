@@ -89,6 +89,9 @@ type Pull struct {
 	// Reconcile asks for all rows in order of key, whatever the donor has
 	// collected: rule C2. Clock is empty then.
 	Reconcile bool
+
+	// Finals is HashFinals of the puller's list. Zero forbids to fold.
+	Finals uint64
 }
 
 func (*Pull) kind() Kind { return KindPull }
@@ -101,6 +104,7 @@ func (m *Pull) code(c coder) {
 	c.bool("resume", &m.Resume)
 	c.data("cursor", &m.Cursor)
 	c.bool("reconcile", &m.Reconcile)
+	c.word("finals", &m.Finals)
 }
 
 func (m *Pull) check() error {
@@ -123,6 +127,7 @@ type Begin struct {
 	GCV      Clock // of the snapshot: highest seqs collected; only in a reconcile
 	GCTS     HLC   // likewise: the highest timestamp collected
 	HLC      HLC   // likewise: the highest timestamp known
+	Folded   bool  // Clock lacks the rows that are as in the list of Pull.Finals
 }
 
 func (*Begin) kind() Kind { return KindBegin }
@@ -136,6 +141,7 @@ func (m *Begin) code(c coder) {
 	codeClock(c, "gcv", &m.GCV)
 	c.word("gcts", (*uint64)(&m.GCTS))
 	c.word("hlc", (*uint64)(&m.HLC))
+	c.bool("folded", &m.Folded)
 }
 
 func (m *Begin) check() error { return m.Session.check() }

@@ -108,6 +108,13 @@ type (
 	// Wipe empties the bucket of a replica. Wiped follows.
 	Wipe struct{ Bucket string }
 
+	// TellFinals puts the last seqs of origins that are written no more on the
+	// list in Fleet. Finals follows.
+	TellFinals struct {
+		Bucket string
+		Finals oplog.Clock
+	}
+
 	// SaveMember keeps what is known of a member over a restart.
 	SaveMember struct{ Member Member }
 
@@ -188,6 +195,7 @@ func (ApplyLive) action()     {}
 func (ApplyPage) action()     {}
 func (EndPull) action()       {}
 func (OpenSnapshot) action()  {}
+func (TellFinals) action()    {}
 func (ReadPage) action()      {}
 func (CloseSnapshot) action() {}
 func (ShrinkFrames) action()  {}

@@ -34,8 +34,15 @@ func (e *Engine) hearReport(m *oplog.Report) {
 	if p == nil || p.inst.Nonce != m.From.Nonce || !e.holds(m.Bucket) {
 		return
 	}
+	clock := m.Clock
+	if m.Folded {
+		if m.From.Finals != e.self.Finals {
+			return // what is left out is not known; its heartbeats tell which list we have
+		}
+		clock = clock.Unfold(e.finals[m.Bucket])
+	}
 	if pd := p.digests[m.Bucket]; pd != nil {
-		pd.report = &report{clock: m.Clock, floor: m.Floor}
+		pd.report = &report{clock: clock, floor: m.Floor}
 		e.heardAsReplica(p, pd.report, e.bucket(m.Bucket))
 		if e.now.Sub(pd.reported) > e.opt.AnswerTimeout {
 			e.sendReport(p, m.Bucket) // so that both know; the answer is not answered
@@ -54,6 +61,7 @@ func (e *Engine) tickCollect(b *bucket) {
 	}
 	b.collectAt = e.now.Add(e.opt.CollectEvery)
 	e.at(b.collectAt)
+	e.tickFinals(b)
 	if !e.store.Collectable(b.name) {
 		return
 	}
@@ -127,7 +135,8 @@ func (e *Engine) sendReport(p *peer, bucket string) {
 		pd.reported = e.now
 	}
 	own, clock := e.store.DurableState(bucket)
+	rows, folded := e.foldFor(p.inst.Finals, bucket, clock, clock)
 	e.do(Send{To: p.name, Bucket: bucket, Session: e.session(), Message: &oplog.Report{
-		From: e.self, Bucket: bucket, Clock: clock, Floor: own.Floor,
+		From: e.self, Bucket: bucket, Clock: rows, Floor: own.Floor, Folded: folded,
 	}})
 }

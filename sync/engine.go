@@ -29,6 +29,7 @@ type Engine struct {
 	members  map[string]*Member
 	told     map[string]MemberState // what the last event said of a member that is silent
 	retired  map[string]Retired     // who has left or was forgotten; never changed in place
+	finals   map[string]oplog.Clock // by bucket, the last seqs of origins that are written no more; never changed in place
 	handing  map[string]oplog.Clock // by bucket, what others must have before we leave
 	handAt   time.Time              // when they are asked next
 	doubles  map[oplog.Nonce]int64  // instances with our name: their wall clock when first heard
@@ -61,6 +62,7 @@ func New(self oplog.Instance, store Store, o Options) *Engine {
 		doubles: map[oplog.Nonce]int64{}, joining: map[string]time.Time{}, members: map[string]*Member{},
 		told: map[string]MemberState{}, retired: o.Retired,
 	}
+	e.setFinals(o.Finals)
 	for _, m := range o.Members {
 		e.members[m.Node] = &m
 	}
@@ -114,6 +116,8 @@ func (e *Engine) handle(ev Event) {
 		e.stop()
 	case Retirements:
 		e.setRetired(ev.Nodes)
+	case Finals:
+		e.setFinals(ev.Clocks)
 	case HandOver:
 		e.handOver(ev.Buckets)
 	case LiveApplied:

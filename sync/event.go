@@ -50,6 +50,11 @@ type (
 	// may have changed. The map must not change any more.
 	Retirements struct{ Nodes map[string]Retired }
 
+	// Finals tells the last seqs, by bucket, of origins that are written no more:
+	// all that the fleet's bucket holds, whenever they may have changed. The map
+	// must not change any more.
+	Finals struct{ Clocks map[string]oplog.Clock }
+
 	// HandOver asks the live members to say that they have what these buckets
 	// hold durably now. See Engine.Lacking.
 	HandOver struct{ Buckets []string }
@@ -143,6 +148,7 @@ func (Joined) event()         {}
 func (Synced) event()         {}
 func (SyncNow) event()        {}
 func (Retirements) event()    {}
+func (Finals) event()         {}
 func (HandOver) event()       {}
 func (Stopping) event()       {}
 func (LiveApplied) event()    {}

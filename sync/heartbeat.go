@@ -22,7 +22,7 @@ const (
 	tellTimes  = 3   // how often a change is told before the round robin has it
 	beatBytes  = 900 // what a heartbeat may take; the protocol's limit is 1 KiB
 	idleBytes  = 450 // what one takes that has no news: a megabyte a day has to do
-	fixedBytes = 180 // a heartbeat without digests
+	fixedBytes = 190 // a heartbeat without digests
 	digestSize = 56  // a digest without its name
 	fleetTurns = 4   // of so many idle heartbeats one tells of the fleet's own bucket, which hardly ever changes
 )

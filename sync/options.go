@@ -30,6 +30,12 @@ type Options struct {
 	// Retired are those that have left or were forgotten, as the fleet knew when
 	// this process began.
 	Retired map[string]Retired
+	// Finals are, by bucket, the last seqs of origins that are written no more, as
+	// the fleet knew when this process began.
+	Finals map[string]oplog.Clock
+	// FoldAt is of how many such origins of a bucket, that the list of the fleet
+	// lacks, a node tells at once. Default 16.
+	FoldAt int
 	// EvictAfter is how long a member may be silent before tombstones are
 	// collected without it. Default 30 days.
 	EvictAfter time.Duration
@@ -95,6 +101,7 @@ func (o Options) withDefaults() Options {
 	pick(&o.EvictAfter, 30*24*time.Hour)
 	pick(&o.EvictReplicasAfter, 24*time.Hour)
 	pick(&o.WipeTries, 8)
+	pick(&o.FoldAt, 16)
 	pick(&o.CollectEvery, time.Minute)
 	pick(&o.ScrubEvery, 24*time.Hour)
 	pick(&o.ReportAfter, 10*time.Minute)

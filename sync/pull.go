@@ -19,6 +19,7 @@ type pull struct {
 	reconcile bool        // all rows travel and are compared
 	repair    *Repair     // set if rows travel that both cover
 	asked     oplog.Clock // likewise: the clock of its Parts
+	finals    oplog.Clock // of the list whose hash the donor was given
 	changed   uint64      // likewise: rows that are others now
 	began     bool
 	keyOrder  bool
@@ -58,7 +59,8 @@ func (e *Engine) startPull(b *bucket, donor *peer) {
 	e.pulls[p.id.ID] = p
 	e.waitForDonor(p)
 	if e.resume(b, p); p.reconcile {
-		m := &oplog.Pull{Session: p.id, Bucket: b.name, Reconcile: true, Resume: true}
+		m := e.newPull(p)
+		m.Reconcile, m.Resume = true, true
 		if p.token != nil {
 			m.Cursor = p.token.Cursor
 		}
@@ -99,11 +101,18 @@ func (e *Engine) sendTo(p *pull, m oplog.Message) {
 // sendPull asks for the rows above the clock. A token of an earlier pull goes
 // on behind its cursor, with whichever donor.
 func (e *Engine) sendPull(b *bucket, p *pull, compared bool, clock oplog.Clock) {
-	m := &oplog.Pull{Session: p.id, Bucket: b.name, Compared: compared, Clock: clock, Resume: b.byKey}
+	m := e.newPull(p)
+	m.Compared, m.Clock, m.Resume = compared, clock, b.byKey
 	if p.token != nil {
 		m.Resume, m.Cursor = true, p.token.Cursor
 	}
 	e.sendTo(p, m)
+}
+
+// newPull begins a request, and notes the list by which its answer may be folded.
+func (e *Engine) newPull(p *pull) *oplog.Pull {
+	p.finals = e.finals[p.bucket]
+	return &oplog.Pull{Session: p.id, Bucket: p.bucket, Finals: e.self.Finals}
 }
 
 // pullOf returns the pull that a message belongs to, or nil. A message of
@@ -149,24 +158,28 @@ func (e *Engine) hearBegin(m *oplog.Begin) {
 		p.repair.Covered = m.Clock.GE(p.asked)
 		return
 	}
+	clock := m.Clock
+	if m.Folded {
+		clock = clock.Unfold(p.finals)
+	}
 	p.began, p.keyOrder, p.rows = true, m.KeyOrder, m.Rows
-	p.claim, p.ahead = m.Clock, m.Ahead
-	e.noteLoss(p.bucket, m.Clock, m.Ahead)
+	p.claim, p.ahead = clock, m.Ahead
+	e.noteLoss(p.bucket, clock, m.Ahead)
 	if p.token != nil {
 		// Rows that the donor leaves out are covered here already.
-		p.claim, p.ahead = p.token.Claim.Meet(m.Clock), p.token.Ahead.Meet(m.Ahead)
+		p.claim, p.ahead = p.token.Claim.Meet(clock), p.token.Ahead.Meet(m.Ahead)
 	}
 	if p.reconcile {
-		e.beginReconcile(p, m)
+		e.beginReconcile(p, m, clock)
 	}
 }
 
 // beginReconcile checks that what the donors of this reconcile claim in common
 // covers what any of them has collected: else what was compared so far does not
 // fit this donor, and all of it is compared anew. Rule C4.
-func (e *Engine) beginReconcile(p *pull, m *oplog.Begin) {
+func (e *Engine) beginReconcile(p *pull, m *oplog.Begin, clock oplog.Clock) {
 	p.gate = &Gate{GCV: m.GCV.Clone(), GCTS: m.GCTS}
-	p.rec = &Reconcile{Clock: m.Clock, GCTS: m.GCTS, HLC: m.HLC}
+	p.rec = &Reconcile{Clock: clock, GCTS: m.GCTS, HLC: m.HLC}
 	if p.token != nil {
 		p.gate.GCV.Join(p.token.Gate.GCV)
 		p.gate.GCTS = max(p.gate.GCTS, p.token.Gate.GCTS)

@@ -183,7 +183,8 @@ func (e *Engine) snapshotOpened(ev SnapshotOpened) {
 		e.beginRepair(s, ev)
 		return
 	}
-	begin := &oplog.Begin{Session: s.id, Clock: ev.Clock.Above(s.above), Rows: ev.Rows, Ahead: ev.Ahead}
+	begin := &oplog.Begin{Session: s.id, Rows: ev.Rows, Ahead: ev.Ahead}
+	begin.Clock, begin.Folded = e.foldFor(s.request.Finals, s.bucket, ev.Clock, ev.Clock.Above(s.above))
 	if s.request.Reconcile {
 		begin.GCV, begin.GCTS, begin.HLC = ev.GCV, ev.GCTS, ev.HLC
 	} else if !s.above.GE(ev.GCV) {

@@ -40,6 +40,7 @@ type BucketStatus struct {
 	Behind     bool // live messages wait for a gap to close
 	Pull       *PullStatus
 	Serving    int
+	Ended      int // origins in the clock that the fleet knows to be written no more
 }
 
 // Peers returns what is known of every other node, by name.
@@ -89,6 +90,11 @@ func (e *Engine) Bucket(name string) BucketStatus {
 		return BucketStatus{}
 	}
 	s := BucketStatus{CatchingUp: b.catchingUp, Behind: len(b.held) > 0 || len(b.behind) > 0}
+	for o, seq := range e.finals[name] {
+		if e.store.Covered(name, o) == seq {
+			s.Ended++
+		}
+	}
 	if p := b.pull; p != nil {
 		s.Pull = &PullStatus{Donor: p.donor, Started: p.started, Rows: p.rows, Entries: p.entries, Bytes: p.bytes}
 	}

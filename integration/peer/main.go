@@ -59,6 +59,7 @@ type (
 		Version            string
 		MaxPayload, Starts uint64
 		Replica            bool
+		Finals             hex64
 	}
 	digest struct {
 		Bucket                   string
@@ -76,11 +77,11 @@ type (
 		Nonce                                                        nonce
 		First, Last, Size, Wall, MaxBody, Rows, Number, Pages, Count uint64
 		RetryAfter                                                   uint64
-		Stopping, Compared, Resume, Reconcile, KeyOrder, Cut         bool
+		Stopping, Compared, Resume, Reconcile, KeyOrder, Cut, Folded bool
 		Entries                                                      []entry
 		Digests                                                      []digest
 		Clock, Ahead, GCV                                            []dot
-		Greeting, GCTS, HLC, Floor                                   hex64
+		Greeting, GCTS, HLC, Floor, Finals                           hex64
 		Parts                                                        []hex64
 		Formats, Differing                                           []uint64
 		Unknown                                                      []string
@@ -92,9 +93,9 @@ type (
 var kinds = []string{
 	"none", "live Bucket Origin First Last Nonce Size Entries", "heartbeat From Wall Stopping Digests",
 	"hello From Greeting Formats MaxBody Digests", "hello_reply From Greeting Formats MaxBody Digests Unknown",
-	"compare Session Bucket Parts", "differ Session Differing", "pull Session Bucket Compared Clock Resume Cursor Reconcile",
-	"begin Session KeyOrder Clock Rows Ahead GCV GCTS HLC", "page Session Number Entries", "end Session Pages Count Cut Cursor",
-	"ack Session Bucket Number", "busy Session RetryAfter", "abort Session Bucket Reason Text", "report From Bucket Clock Floor",
+	"compare Session Bucket Parts", "differ Session Differing", "pull Session Bucket Compared Clock Resume Cursor Reconcile Finals",
+	"begin Session KeyOrder Clock Rows Ahead GCV GCTS HLC Folded", "page Session Number Entries", "end Session Pages Count Cut Cursor",
+	"ack Session Bucket Number", "busy Session RetryAfter", "abort Session Bucket Reason Text", "report From Bucket Clock Floor Folded",
 }
 
 func encode(m msg) []byte {
@@ -249,7 +250,7 @@ func main() {
 		log.Fatal(err)
 	}
 	drawn := nonce(be.AppendUint64(be.AppendUint64(nil, rand.Uint64()), rand.Uint64()))
-	n.nc, n.limit, n.me = nc, min(256<<10, int(nc.MaxPayload())-512), from{n.me.Node, drawn, nonce(make([]byte, 16)), uint64(wall() >> 16), "peer", uint64(nc.MaxPayload()), 1, false}
+	n.nc, n.limit, n.me = nc, min(256<<10, int(nc.MaxPayload())-512), from{n.me.Node, drawn, nonce(make([]byte, 16)), uint64(wall() >> 16), "peer", uint64(nc.MaxPayload()), 1, false, 0}
 	for tick := time.NewTicker(100 * time.Millisecond); ; {
 		select {
 		case m := <-in:

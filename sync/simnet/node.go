@@ -166,7 +166,7 @@ func (n *Node) Start() {
 	if n.retired, err = carry.Retired(st); err != nil {
 		panic(fmt.Sprintf("simnet: retired members of %s: %v", n.name, err))
 	}
-	o.Retired = n.retired
+	o.Retired, o.Finals = n.retired, n.finals()
 	n.engine = syncer.New(self, carry.View{Store: st}, o)
 	n.w.note("%s starts", n.name)
 	n.step(syncer.Connected{MaxPayload: 1 << 20})
@@ -359,6 +359,10 @@ func (n *Node) step(ev syncer.Event) {
 // count notes which roads of the protocol were taken.
 func (n *Node) count(m oplog.Message) {
 	switch m := m.(type) {
+	case *oplog.Report:
+		n.countFolded(m.Folded)
+	case *oplog.Begin:
+		n.countFolded(m.Folded)
 	case *oplog.Page:
 		n.w.Stats.Count[Pages]++
 	case *oplog.Differ:
@@ -367,6 +371,12 @@ func (n *Node) count(m oplog.Message) {
 		if m.Cut {
 			n.w.Stats.Count[Cutoffs]++
 		}
+	}
+}
+
+func (n *Node) countFolded(folded bool) {
+	if folded {
+		n.w.Stats.Count[Folded]++
 	}
 }
 
@@ -379,6 +389,7 @@ func (n *Node) act(a syncer.Action) {
 		}
 	case syncer.Send:
 		n.w.Stats.Count[Talk]++
+		n.count(a.Message)
 		n.donors[a.Session] = a.To
 		n.w.note("%s -> %s %s %s", n.name, a.To, a.Bucket, describe(a.Message))
 		reply := fmt.Sprintf("%s.%d", n.name, a.Session)
@@ -410,6 +421,8 @@ func (n *Node) act(a syncer.Action) {
 	case syncer.Fence:
 		n.w.Stats.Count[Fences]++
 		n.fenced = true
+	case syncer.TellFinals:
+		n.tellFinals(a)
 	case syncer.NewEpoch:
 		n.store.NewEpoch()
 	case syncer.Raise:

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"replicator/carry"
+	"replicator/oplog"
 	syncer "replicator/sync"
 )
 
@@ -50,6 +51,7 @@ func (n *Node) heed(bucket string) {
 	}
 	n.retired = retired
 	n.tell(syncer.Retirements{Nodes: retired})
+	n.tell(syncer.Finals{Clocks: n.finals()})
 }
 
 // Pure reports whether the node holds no extras of a bucket but those of nodes
@@ -57,4 +59,21 @@ func (n *Node) heed(bucket string) {
 func (n *Node) Pure(bucket string) bool {
 	b, _ := n.store.Bucket(bucket)
 	return b.Pure(func(node string) bool { return n.retired[node].State == syncer.MemberForgotten })
+}
+
+// finals reads which origins are written no more.
+func (n *Node) finals() map[string]oplog.Clock {
+	finals, err := carry.Finals(n.store)
+	if err != nil {
+		n.blame(fmt.Errorf("%s: %w", n.name, err))
+	}
+	return finals
+}
+
+// tellFinals puts origins that have ended on the fleet's list.
+func (n *Node) tellFinals(a syncer.TellFinals) {
+	ops, err := carry.TellFinals(a)
+	n.report(err)
+	n.w.Stats.Count[Ended] += len(ops)
+	n.Write(syncer.Fleet, ops...)
 }

@@ -27,9 +27,16 @@ func (h History) Run() (Stats, error) {
 	cfg.Pebble = h.Pebble
 	if h.Seed%8 == 3 { // not drawn: the other seeds stay what they are
 		cfg.Retire, cfg.Buckets = true, append(cfg.Buckets, syncer.Fleet)
+		cfg.Fold = 1 + int(h.Seed/8%3)
 	}
 	// Of rows that were lost with a disk and such that rotted none could be told.
 	cfg.Rot = h.Seed%3 == 0 && !cfg.Restore && !cfg.Clone
+	if tune := cfg.Tune; cfg.Fold > 0 {
+		cfg.Tune = func(n *Node) {
+			tune(n)
+			n.Options.FoldAt, n.Options.CollectEvery, n.Options.ReportAfter = cfg.Fold, 5*time.Second, 10*time.Second
+		}
+	}
 	w := NewWorld(h.Seed, cfg)
 	defer w.End()
 	w.Trace = h.Trace

@@ -49,6 +49,8 @@ const (
 	ToldCloned
 	Fences // of the younger of two instances
 	Retirements
+	Ended     // origins that the fleet was told of
+	Folded    // clocks that travelled without those
 	Evictions // a collection without a member that was away for too long
 	Returns   // of such a member
 	Forced    // tombstones collected whoever had not seen them
@@ -84,7 +86,7 @@ var names = [kinds]string{
 	CutPages: "links cut as a page leaves", ClockSteps: "steps of a wall clock", SkewedClocks: "wall clocks that are off", Restarts: "restarts",
 	Stops: "clean stops", Tickets: "epochs kept over them", ToldRestored: "disks told to be others", ToldCloned: "clones told of",
 	Restores: "older disks put back", Clones: "copies of a disk started", Fences: "younger doubles fenced",
-	Evictions: "collections without a member", Returns: "returns of one", Retirements: "members forgotten", Forced: "tombstones collected by force",
+	Evictions: "collections without a member", Returns: "returns of one", Retirements: "members forgotten", Ended: "ended origins told of", Folded: "clocks sent without such", Forced: "tombstones collected by force",
 	Pulls: "pulls", Pages: "pages", Cutoffs: "streams cut", Compared: "clocks compared by parts", Announced: "announced writes",
 	Batches: "atomic batches", Overflows: "overflows of the gap buffer", Stable: "stable tombstones collected", Reconciles: "reconciles",
 	Reissued: "writes issued again", DeletedAgain: "of those as deletes", Denied: "writes to a replica", Wipes: "replicas emptied",

@@ -15,6 +15,9 @@ var directed = map[string][2]string{
 	"H3-read":      {"./store", "TestBadRowIsFoundNotServedAndRepaired"},
 	"H3-older":     {"./store", "TestRepairTakesTheLaterRow"},
 	"H3-late":      {"./store", "TestLatePageOfARepairIsRefused"},
+	"I5-below":     {"./sync", "TestClockIsFoldedForTheSameListOnly"},
+	"I5-list":      {"./sync", "TestClockIsFoldedForTheSameListOnly"},
+	"I5-unknown":   {"./sync", "TestReportFoldedByAnotherListIsNone"},
 	"C6-unproven":  {"./sync/simnet", "TestReplicaKeepsWhatOnlyItHas"},
 	"C7-count":     {"./store", "TestReconcileIsNotServedFromARottenDisk"},
 	"C7-bad":       {"./store", "TestBadRowThatWasDeletedElsewhereGoes"},
@@ -151,7 +154,7 @@ var mutants = []mutant{
 		{"sync/pull.go", "whole := p.began && p.end == nil && m.Pages == p.pages && m.Entries == p.entries", "whole := p.began && p.end == nil"},
 	}},
 	{"R2-newest", "a resumed pull claims the last snapshot's clock", []edit{{
-		"sync/pull.go", "p.claim, p.ahead = p.token.Claim.Meet(m.Clock), p.token.Ahead.Meet(m.Ahead)", "p.ahead = p.token.Ahead.Meet(m.Ahead)",
+		"sync/pull.go", "p.claim, p.ahead = p.token.Claim.Meet(clock), p.token.Ahead.Meet(m.Ahead)", "p.ahead = p.token.Ahead.Meet(m.Ahead)",
 	}}},
 	{"S9-log", "a pull in log order is resumed", []edit{
 		{"sync/serve.go", "s.keyOrder = s.request.Resume || s.request.Reconcile || ", "s.keyOrder = s.request.Reconcile || "},
@@ -208,6 +211,9 @@ var mutants = []mutant{
 	{"C6-unproven", "a replica empties itself though no master has all that it holds", []edit{{
 		"sync/replica.go", "	if !r.clock.GE(e.store.Clock(bucket)) {\n		return false\n	}\n", "	if true {\n		return true\n	}\n",
 	}}},
+	{"I5-below", "a clock that does not cover the list is folded", []edit{{"sync/finals.go", " || !whole.GE(finals) {", " {"}}},
+	{"I5-list", "a clock is folded for a node with another list", []edit{{"sync/finals.go", "list == 0 || list != e.self.Finals || ", ""}}},
+	{"I5-unknown", "a report is taken though it was folded by another list", []edit{{"sync/collect.go", "if m.From.Finals != e.self.Finals {", "if false {"}}},
 	{"I6-closed", "the writes of a forgotten node that are lost count as missing", []edit{{"store/bucket.go", "		if !closed(o.Node) {\n", "		if !closed(o.Node) || true {\n"}}},
 	{"H3-read", "a row that is not what was written is given out", []edit{{"store/bucket.go", "r.Key = key; r.hash == r.Hash() {", "r.Key = key; true {"}}},
 	{"H3-older", "a repair puts the other's row in the place of a later one", []edit{{"store/repair.go", "	if err != nil || !beats {\n", "	if err != nil || !beats && false {\n"}}},
@@ -255,8 +261,8 @@ var mutants = []mutant{
 		"	early := t.b.s.kv.NewBatch()\n	for _, s := range slots {\n		if s.base != nil && s.cur != nil {\n			early.Delete(logKey(t.b.id, t.number(s.base.Stamp.Origin), s.base.Stamp.Seq))\n		}\n	}\n	if err := t.b.s.commit(early); err != nil {\n		return nil, err\n	}\n	batch := t.b.s.kv.NewBatch()\n	if err := t.writeRows(batch, slots); err != nil {\n",
 	}}},
 	{"C4-newest", "a resumed reconcile claims the last donor's clock", []edit{{
-		"sync/pull.go", "p.claim, p.ahead = p.token.Claim.Meet(m.Clock), p.token.Ahead.Meet(m.Ahead)",
-		"if p.ahead = p.token.Ahead.Meet(m.Ahead); !p.reconcile {\n			p.claim = p.token.Claim.Meet(m.Clock)\n		}",
+		"sync/pull.go", "p.claim, p.ahead = p.token.Claim.Meet(clock), p.token.Ahead.Meet(m.Ahead)",
+		"if p.ahead = p.token.Ahead.Meet(m.Ahead); !p.reconcile {\n			p.claim = p.token.Claim.Meet(clock)\n		}",
 	}}},
 	{"G3-nothing", "collecting leaves neither gate nor guard behind", []edit{{
 		"store/collect.go", "c.t.raiseGate(oplog.Clock{s.cur.Stamp.Origin: s.cur.Stamp.Seq}, s.cur.Stamp.HLC)", "c.t.raiseGate(nil, 0)",
@@ -274,7 +280,7 @@ var mutants = []mutant{
 		{"store/collect.go", "c.t.raiseGate(oplog.Clock{s.cur.Stamp.Origin: s.cur.Stamp.Seq}, s.cur.Stamp.HLC)", "c.t.raiseGate(nil, 0)"},
 	}},
 	{"S2-later", "the claim is the donor's clock when it begins to stream", []edit{{
-		"sync/serve.go", "Clock: ev.Clock.Above(s.above)", "Clock: e.store.Clock(s.bucket).Above(s.above)",
+		"sync/serve.go", ", ev.Clock.Above(s.above))", ", e.store.Clock(s.bucket).Above(s.above))",
 	}}},
 	{"S7-double", "another instance of the name answers for the one that was asked", []edit{{
 		"sync/serve.go", "if _, double := e.doubles[s.Donor]; double {", "if false {",
