@@ -23,7 +23,8 @@ func (n *Node) Left() <-chan struct{} { return n.left }
 // it waits for nobody: what only it has stays on its disk.
 //
 // If ctx ends before that, a *NotHandedOverError says what is missing, and the
-// node is a member as before. After Leave it still answers and replicates until
+// node is a member as before. The same error refuses at once a node whose disk has
+// buckets that it does not replicate. After Leave it still answers and replicates until
 // it is closed. Opened again from the same folder it replicates and refuses
 // writes until it is readmitted.
 func (n *Node) Leave(ctx context.Context, now bool) error {
@@ -48,6 +49,9 @@ func (n *Node) leave(ctx context.Context, now bool) error {
 		return err
 	}
 	if !now {
+		if unheld := n.unheld(); len(unheld) > 0 {
+			return &NotHandedOverError{Unheld: unheld}
+		}
 		if err := n.handOver(ctx, n.store.Buckets()); err != nil {
 			return err
 		}
@@ -67,6 +71,22 @@ func (n *Node) leave(ctx context.Context, now bool) error {
 		n.log.WarnContext(ctx, "not every live node is known to have heard that this one has left", "error", err)
 	}
 	return nil
+}
+
+// unheld returns the buckets that were replicated once, by the settings of an
+// earlier start, and may hold what nobody else has.
+func (n *Node) unheld() []string {
+	var list []string
+	for _, name := range n.store.Buckets() {
+		if _, err := n.held(name); err == nil {
+			continue
+		}
+		b, ok := n.store.Bucket(name)
+		if ok && len(b.Clock())+len(b.Ahead()) > 0 {
+			list = append(list, name)
+		}
+	}
+	return list
 }
 
 // finishQueued returns when the writes that were taken before it are on disk.

@@ -39,11 +39,15 @@ func (e *MemberLiveError) Error() string {
 // nodes that may lack some of it; none where no live node holds the bucket.
 type NotHandedOverError struct {
 	Lacking map[string][]string
-	Cause   error // of the context that ended
+	Unheld  []string // buckets on its disk that it does not replicate
+	Cause   error    // of the context that ended
 }
 
 func (e *NotHandedOverError) Error() string {
 	var list []string
+	for _, bucket := range e.Unheld {
+		list = append(list, "bucket "+bucket+" is on the disk and is not replicated; start the node with --bucket "+bucket)
+	}
 	for _, bucket := range sortedKeys(e.Lacking) {
 		if nodes := e.Lacking[bucket]; len(nodes) > 0 {
 			list = append(list, strings.Join(nodes, ", ")+" may lack something of bucket "+bucket)

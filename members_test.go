@@ -162,6 +162,36 @@ func TestLeaveIsRefused(t *testing.T) {
 	}
 }
 
+// TestLeaveKnowsWhatItDoesNotHold: a bucket that the node was told to replicate no
+// more may have writes that are nowhere else.
+func TestLeaveKnowsWhatItDoesNotHold(t *testing.T) {
+	s, alone, dir := startServer(t), startServer(t), t.TempDir()
+	a := open(t, s.ClientURL(), short("a", ""))
+	b := open(t, alone.ClientURL(), short("b", dir))
+	stock, err := b.CreateBucket("stock")
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, stock, "only", "1")
+	closeAll(t, b)
+	cfg := short("b", dir)
+	cfg.Buckets = []string{"default"}
+	b = open(t, s.ClientURL(), cfg)
+	eventually(t, "b hears a", thinks(t, b, "a", "live"))
+	err = b.Leave(t.Context(), false)
+	refused[*replicator.NotHandedOverError](t, err)
+	if e, ok := errors.AsType[*replicator.NotHandedOverError](err); !ok || !slices.Equal(e.Unheld, []string{"stock"}) {
+		t.Errorf("refused for %v", err)
+	}
+	put(t, bucket(t, b), "goes on", "1")
+	closeAll(t, b)
+	b = open(t, s.ClientURL(), short("b", dir)) // with all buckets
+	eventually(t, "a has the bucket", func() bool { return slices.Contains(a.Buckets(), "stock") })
+	if err := b.Leave(t.Context(), false); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestFleetBucketIsNobodys: nodes hold it, users do not see it.
 func TestFleetBucketIsNobodys(t *testing.T) {
 	s := startServer(t)

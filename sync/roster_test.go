@@ -214,3 +214,23 @@ func TestHandOver(t *testing.T) {
 		t.Error("it goes on asking")
 	}
 }
+
+// TestReplicasAreNoHeirs: a replica may empty itself, so what only it has been
+// handed is not handed over.
+func TestReplicasAreNoHeirs(t *testing.T) {
+	b := newBench(t)
+	b.store.clock[oplog.Origin{Node: "a", Epoch: 1}] = 5
+	beat := beatOfB()
+	beat.From.Replica = true
+	beat.Digests = []oplog.Digest{b.store.Durable("orders")}
+	b.hear("b", beat)
+	b.step(syncer.HandOver{Buckets: []string{"orders"}})
+	if got, want := b.engine.Lacking(), (map[string][]string{"orders": nil}); !reflect.DeepEqual(got, want) {
+		t.Errorf("lacking with a replica alone: %v, want %v", got, want)
+	}
+	beat.From.Replica = false
+	b.hear("b", beat)
+	if got := b.engine.Lacking(); len(got) > 0 {
+		t.Errorf("lacking with a master that has all: %v", got)
+	}
+}
