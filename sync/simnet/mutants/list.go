@@ -170,16 +170,16 @@ var mutants = []mutant{
 		{"store/live.go", "	if b.state.rec != nil {\n", "	if false {\n"},
 	}},
 	{"C2-drop", "a reconcile drops what only this node has", []edit{{
-		"store/reconcile.go", "	case st.Clock.Covers(e.Dot()):\n", "	case true:\n",
+		"store/verdict.go", "	case st.Clock.Covers(e.Dot()):\n", "	case true:\n",
 	}}},
 	{"C2-absent", "a reconcile drops only where the donor has nothing at all", []edit{{
-		"store/reconcile.go", "	case st.Clock.Covers(e.Dot()):\n", "	case st.Clock.Covers(e.Dot()) && p == nil:\n",
+		"store/verdict.go", "	case st.Clock.Covers(e.Dot()):\n", "	case st.Clock.Covers(e.Dot()) && p == nil:\n",
 	}}},
 	{"C2-keep", "a reconcile keeps what it should issue again", []edit{{
-		"store/reconcile.go", "	case !e.Tombstone && absent &&", "	case e.Tombstone && absent &&",
+		"store/verdict.go", "	case !e.Tombstone && absent &&", "	case e.Tombstone && absent &&",
 	}}},
 	{"C3-changed", "a verdict is carried out on a row written since", []edit{{
-		"store/reconcile.go", "	case s.cur.Stamp != v.stamp:\n", "	case false:\n",
+		"store/verdict.go", "	case s.cur.Stamp != v.stamp:\n", "	case false:\n",
 	}}},
 	{"C4-unchecked", "a reconcile is resumed with any donor", []edit{{
 		"sync/pull.go", "switch covers := p.claim.GE(p.gate.GCV); {", "switch covers := true; {",
@@ -220,7 +220,7 @@ var mutants = []mutant{
 	{"H3-late", "a repair takes a page though rows were collected since", []edit{{"store/repair.go", "	if b.gated != m.Gated {\n", "	if false {\n"}}},
 	{"C7-count", "a donor does not count its rows before it ends a reconcile", []edit{{"store/repair.go", "err == nil && got.parts != s.Sums {", "false {"}}},
 	{"C7-bad", "a reconcile leaves a bad row that the donor has no more", []edit{{
-		"store/reconcile.go", "	if e == nil || e.torn() || p != nil", "	if e == nil || e.bad || p != nil",
+		"store/verdict.go", "	if e == nil || e.torn() || p != nil", "	if e == nil || e.bad || p != nil",
 	}}},
 	{"S9-batch", "a page in log order ends within an atomic batch", []edit{{
 		"carry/donor.go", "return st.byLog && last.SameBatch(next)", "return false && st.byLog && last.SameBatch(next)",
