@@ -12,7 +12,8 @@ import (
 // A verdict is what the end of a reconcile does to a key, if the row is still
 // the one that was judged.
 type verdict struct {
-	stamp   oplog.Stamp // of that row
+	stamp   oplog.Stamp // of that row; zero of a torn one
+	bad     bool        // it is not what was written
 	reissue bool        // write it anew; else it goes
 	instead *row        // what the donor has in its place; nil: nothing
 }
@@ -22,10 +23,12 @@ const verdictV1 = 1
 const (
 	verdictReissue = 1 << iota
 	verdictInstead
+	verdictBad
+	verdictTorn
 	verdictKnown = 1<<iota - 1
 )
 
-// encode writes version 1, flags, stamp, [row].
+// encode writes version 1, flags, [stamp], [row].
 func (v *verdict) encode(number func(oplog.Origin) originNo) []byte {
 	var flags byte
 	if v.reissue {
@@ -34,7 +37,16 @@ func (v *verdict) encode(number func(oplog.Origin) originNo) []byte {
 	if v.instead != nil {
 		flags |= verdictInstead
 	}
-	b := appendStamp([]byte{verdictV1, flags}, &v.stamp, number)
+	if v.bad {
+		flags |= verdictBad
+	}
+	if v.stamp.IsZero() {
+		flags |= verdictTorn
+	}
+	b := []byte{verdictV1, flags}
+	if !v.stamp.IsZero() {
+		b = appendStamp(b, &v.stamp, number)
+	}
 	if v.instead != nil {
 		b = appendRow(b, v.instead, number)
 	}
@@ -50,8 +62,12 @@ func (b *Bucket) decodeVerdict(key, value []byte) (*verdict, error) {
 	if flags&^verdictKnown != 0 {
 		d.fail(errRowFlags)
 	}
-	v := &verdict{reissue: flags&verdictReissue != 0}
-	d.stamp(&v.stamp)
+	v := &verdict{reissue: flags&verdictReissue != 0, bad: flags&verdictBad != 0}
+	if flags&verdictTorn == 0 {
+		d.stamp(&v.stamp)
+	} else if !v.bad {
+		d.fail(errRowFlags)
+	}
 	if d.err == nil && flags&verdictInstead != 0 {
 		v.instead, d.err = decodeRow(d.b, d.origin)
 	}
@@ -95,7 +111,12 @@ func (t *tx) judge(now time.Time, key []byte, p *oplog.Entry, st *Stretch, a *Ap
 		return err
 	}
 	e := s.cur
-	if e == nil || e.torn() || p != nil && !p.Stamp.Less(e.Stamp) {
+	switch {
+	case e == nil:
+		return nil
+	case e.bad:
+		return t.judgeBad(e, p, st)
+	case p != nil && !p.Stamp.Less(e.Stamp):
 		return nil
 	}
 	absent := p == nil || p.Tombstone && p.Stamp.HLC <= st.GCTS
@@ -106,7 +127,6 @@ func (t *tx) judge(now time.Time, key []byte, p *oplog.Entry, st *Stretch, a *Ap
 			v.instead = newRow(*p)
 		}
 		t.stage[string(key)] = v
-	case e.bad: // nobody has seen it, and it cannot be read: a repair may find it
 	case !e.Tombstone && absent && e.Stamp.HLC <= max(t.gcts, st.Token.Rec.GCTS):
 		if t.b.s.opts.Replica {
 			return ErrAmbiguous
@@ -114,6 +134,41 @@ func (t *tx) judge(now time.Time, key []byte, p *oplog.Entry, st *Stretch, a *Ap
 		t.stage[string(key)] = &verdict{stamp: e.Stamp, reissue: true}
 	}
 	return nil
+}
+
+// judgeBad is judge for a row that is not what was written. What it says of itself
+// is no evidence. If the donor has seen what was written there, what the donor has
+// under the key is what belongs there: no repair would bring that once the delete
+// is collected. Else a repair may find it.
+func (t *tx) judgeBad(e *row, p *oplog.Entry, st *Stretch) error {
+	seen, err := t.seenBad(e, st.Clock)
+	if err != nil || !seen {
+		return err
+	}
+	v := &verdict{stamp: e.Stamp, bad: true}
+	if p != nil {
+		v.instead = newRow(*p)
+	}
+	t.stage[string(e.Key)] = v
+	return nil
+}
+
+// seenBad reports whether the clock covers the write that a bad row was, for sure:
+// it covers all that is here, or the log says that the row was the write that it
+// says it was.
+func (t *tx) seenBad(e *row, clock oplog.Clock) (bool, error) {
+	if clock.GE(t.b.state.clock) && clock.GE(t.b.state.ahead) {
+		return true, nil
+	}
+	if e.torn() || !clock.Covers(e.Dot()) {
+		return false, nil
+	}
+	n, ok := t.b.s.origins.known(e.Stamp.Origin)
+	if !ok {
+		return false, nil
+	}
+	key, ok, err := t.b.s.kv.Get(logKey(t.b.id, n, e.Stamp.Seq))
+	return ok && bytes.Equal(key, e.Key), err
 }
 
 // dropStage forgets some verdicts of a reconcile that starts over, and reports
@@ -172,8 +227,8 @@ func (t *tx) execute(now time.Time, key []byte, v *verdict, a *Applied) (size in
 	switch {
 	case err != nil || s.cur == nil:
 		return 0, err
-	case s.cur.Stamp != v.stamp:
-		return len(s.cur.Value), nil // overwritten since
+	case s.cur.Stamp != v.stamp || v.bad && !s.cur.bad:
+		return len(s.cur.Value), nil // overwritten or repaired since
 	}
 	size = len(s.cur.Value)
 	if v.reissue && s.cur.bad {

@@ -20,6 +20,7 @@ var directed = map[string][2]string{
 	"I5-unknown":   {"./sync", "TestReportFoldedByAnotherListIsNone"},
 	"C6-unproven":  {"./sync/simnet", "TestReplicaKeepsWhatOnlyItHas"},
 	"C7-count":     {"./store", "TestReconcileIsNotServedFromARottenDisk"},
+	"C7-dot":       {"./store", "TestReconcileTakesNoWordOfABadRow"},
 	"C7-bad":       {"./store", "TestBadRowThatWasDeletedElsewhereGoes"},
 	"W4-digest":    {"./store", "TestMapCrashesKeepThePromise"},
 	"S2-live":      {"./carry", "TestServedSnapshotIsOneMoment"},
@@ -179,7 +180,7 @@ var mutants = []mutant{
 		"store/verdict.go", "	case !e.Tombstone && absent &&", "	case e.Tombstone && absent &&",
 	}}},
 	{"C3-changed", "a verdict is carried out on a row written since", []edit{{
-		"store/verdict.go", "	case s.cur.Stamp != v.stamp:\n", "	case false:\n",
+		"store/verdict.go", "	case s.cur.Stamp != v.stamp || v.bad && !s.cur.bad:\n", "	case false:\n",
 	}}},
 	{"C4-unchecked", "a reconcile is resumed with any donor", []edit{{
 		"sync/pull.go", "switch covers := p.claim.GE(p.gate.GCV); {", "switch covers := true; {",
@@ -220,7 +221,10 @@ var mutants = []mutant{
 	{"H3-late", "a repair takes a page though rows were collected since", []edit{{"store/repair.go", "	if b.gated != m.Gated {\n", "	if false {\n"}}},
 	{"C7-count", "a donor does not count its rows before it ends a reconcile", []edit{{"store/repair.go", "err == nil && got.parts != s.Sums {", "false {"}}},
 	{"C7-bad", "a reconcile leaves a bad row that the donor has no more", []edit{{
-		"store/verdict.go", "	if e == nil || e.torn() || p != nil", "	if e == nil || e.bad || p != nil",
+		"store/verdict.go", "		return t.judgeBad(e, p, st)\n", "		return nil\n",
+	}}},
+	{"C7-dot", "a reconcile believes what a bad row says of itself", []edit{{
+		"store/verdict.go", "	return ok && bytes.Equal(key, e.Key), err\n", "	return true, err\n",
 	}}},
 	{"S9-batch", "a page in log order ends within an atomic batch", []edit{{
 		"carry/donor.go", "return st.byLog && last.SameBatch(next)", "return false && st.byLog && last.SameBatch(next)",

@@ -1,0 +1,110 @@
+package store_test
+
+import (
+	"testing"
+	"time"
+
+	"replicator/store"
+)
+
+// seqAt is where a stored row has the seq of a dot, if its origin has a number and
+// a seq of one byte: behind version, flags, hlc and origin.
+const seqAt = 1 + 1 + 8 + 1
+
+// rotten are a store with a row that only it holds, under a later dot than the
+// donor covers of that origin, and the donor, which has collected a delete.
+func rotten(t *testing.T) (kv *store.Map, a, donor, writer *store.Bucket) {
+	t.Helper()
+	_, _, writer = fresh(t)
+	write(t, writer, noon, put("x", "1"))
+	donor = join(t, open(t, store.NewMap(), "donor", 3), "b")
+	pull(t, donor, writer, true, 100)
+	write(t, writer, noon, put("y", "2"))
+	kv = store.NewMap()
+	a = join(t, open(t, kv, "a", 4), "b")
+	pull(t, a, writer, true, 100)
+	write(t, donor, noon, put("gone", "3"), del("gone"))
+	if _, err := donor.Collect(noon.Add(time.Second), store.CollectOptions{Force: true, Upto: 1 << 63}); err != nil {
+		t.Fatal(err)
+	}
+	return kv, a, donor, writer
+}
+
+// TestReconcileTakesNoWordOfABadRow: one that claims to be a write which the donor
+// has seen is kept for a repair, unless the log says so too.
+func TestReconcileTakesNoWordOfABadRow(t *testing.T) {
+	kv, a, donor, writer := rotten(t)
+	alter(t, kv, "y", func(v []byte) []byte {
+		if v[seqAt] != 2 {
+			t.Fatalf("the row has seq %d there", v[seqAt])
+		}
+		v[seqAt] = 1 // which was the write of x
+		return v
+	})
+	scrub(t, a)
+	if _, done := reconcileRotten(t, noon, a, donor, 100, -1); !done || a.BadRows() != 1 {
+		t.Fatalf("ended %v, with %d bad rows", done, a.BadRows())
+	}
+	pull(t, writer, donor, true, 100)
+	repair(t, a, writer)
+	scrub(t, a) // a log row may be left
+	if value(t, a, "y") != "2" || a.BadRows() != 0 {
+		t.Errorf("y is %s, %d bad rows", value(t, a, "y"), a.BadRows())
+	}
+	check(t, a)
+}
+
+// TestBadRowGoesWithoutAWord: also one of which nothing can be read, or whose stamp
+// claims to be later than all, if the donor has seen all that is here.
+func TestBadRowGoesWithoutAWord(t *testing.T) {
+	for name, change := range map[string]func([]byte) []byte{
+		"torn":  func(v []byte) []byte { return v[:5] },
+		"later": func(v []byte) []byte { v[2] ^= 0x40; return v },
+		"seq":   func(v []byte) []byte { v[seqAt] ^= 8; return v },
+		"value": flip,
+	} {
+		for _, key := range []string{"k3", "k4"} {
+			t.Run(name+" "+key, func(t *testing.T) {
+				kv, a, b := twins(t)
+				alter(t, kv, key, change)
+				scrub(t, a)
+				write(t, b, noon, del("k3"), put("k4", "newer"))
+				if _, err := b.Collect(noon.Add(time.Second), store.CollectOptions{Force: true, Upto: 1 << 63}); err != nil {
+					t.Fatal(err)
+				}
+				if _, done := reconcileRotten(t, noon, a, b, 100, -1); !done {
+					t.Fatal("the reconcile did not end")
+				}
+				if a.BadRows() != 0 || value(t, a, "k3") != "-" || value(t, a, "k4") != "newer" {
+					t.Errorf("%d bad rows, k3 is %s, k4 %s", a.BadRows(), value(t, a, "k3"), value(t, a, "k4"))
+				}
+				scrub(t, a) // a log row may be left
+				check(t, a)
+				if x, y := a.Digest(), b.Digest(); x.Sum != y.Sum {
+					t.Errorf("sums %x and %x", x.Sum, y.Sum)
+				}
+			})
+		}
+	}
+}
+
+// TestVerdictOnABadRowIsForThatRow: one that was repaired or overwritten before the
+// verdicts are carried out stays.
+func TestVerdictOnABadRowIsForThatRow(t *testing.T) {
+	kv, a, b := twins(t)
+	alter(t, kv, "k3", func(v []byte) []byte { return v[:5] })
+	scrub(t, a)
+	write(t, b, noon, del("k3"))
+	if _, err := b.Collect(noon.Add(time.Second), store.CollectOptions{Force: true, Upto: 1 << 63}); err != nil {
+		t.Fatal(err)
+	}
+	if _, done := reconcileRotten(t, noon, a, b, 1, 40); done {
+		t.Fatal("it ended before it was cut")
+	}
+	write(t, a, noon, put("k3", "new"))
+	if _, done := reconcileRotten(t, noon, a, b, 100, -1); !done || value(t, a, "k3") != "new" {
+		t.Errorf("ended %v, k3 is %s", done, value(t, a, "k3"))
+	}
+	scrub(t, a)
+	check(t, a)
+}
