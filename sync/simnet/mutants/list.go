@@ -224,7 +224,7 @@ var mutants = []mutant{
 		"store/verdict.go", "		return t.judgeBad(e, p, st)\n", "		return nil\n",
 	}}},
 	{"C7-dot", "a reconcile believes what a bad row says of itself", []edit{{
-		"store/verdict.go", "	return ok && bytes.Equal(key, e.Key), err\n", "	return true, err\n",
+		"store/verdict.go", "	return ok && bytes.Equal(key, e.Key), err\n", "	return ok || len(key) == 0, err\n",
 	}}},
 	{"S9-batch", "a page in log order ends within an atomic batch", []edit{{
 		"carry/donor.go", "return st.byLog && last.SameBatch(next)", "return false && st.byLog && last.SameBatch(next)",
