@@ -169,7 +169,7 @@ func (b *Bucket) row(r Reader, key []byte) (*row, error) {
 func (b *Bucket) decode(key, value []byte) (*row, error) {
 	r, err := decodeRow(value, b.s.origins.origin)
 	if err == nil {
-		if r.Key = key; r.hash == r.Hash() {
+		if r.Key = key; !r.bad && r.hash == r.Hash() {
 			return r, nil
 		}
 		err = errRowHash

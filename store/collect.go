@@ -135,7 +135,10 @@ func (c *collection) walk(lower, upper []byte, count *int) (stopped bool, err er
 		if err != nil {
 			return false, err
 		}
-		if c.strayed(it.Key(), s) {
+		if s.collected { // this is its other index row, which goes with it
+			continue
+		}
+		if strayed(c.b.id, it.Key(), s.cur) {
 			c.t.strayed = append(c.t.strayed, bytes.Clone(it.Key()))
 			c.t.dirty = true
 			continue
@@ -150,18 +153,17 @@ func (c *collection) walk(lower, upper []byte, count *int) (stopped bool, err er
 	return false, it.Err()
 }
 
-// strayed reports whether an index row is not that of the row under its key. Rows
-// that were lost or rotted leave such ones; what took their place is not theirs.
-func (c *collection) strayed(at []byte, s *slot) bool {
+// strayed reports whether an index row is not that of r, which lies under its key;
+// nil: none does. Rows that were lost or rotted leave such ones; what took their
+// place is not theirs.
+func strayed(bucket uint32, at []byte, r *row) bool {
 	switch {
-	case s.collected:
-		return false // this is its other index row, which goes with it
-	case s.cur == nil:
+	case r == nil:
 		return true
-	case s.cur.torn():
+	case r.torn():
 		return false // nobody knows what it was
 	}
-	key, ok := indexKey(c.b.id, &s.cur.Entry)
+	key, ok := indexKey(bucket, &r.Entry)
 	return !ok || !bytes.Equal(key, at)
 }
 

@@ -108,3 +108,24 @@ func TestVerdictOnABadRowIsForThatRow(t *testing.T) {
 	scrub(t, a)
 	check(t, a)
 }
+
+// TestEveryBitOfARowCounts: whichever flips, the row is not given out as if nothing
+// had been.
+func TestEveryBitOfARowCounts(t *testing.T) {
+	kv, _, b := fresh(t)
+	write(t, b, noon, put("k", "old"))
+	w, err := b.Write(noon, []store.Op{{Key: []byte("k"), Value: []byte("v"), Expiry: noon.Add(time.Hour).UnixMilli(), Batch: 2}, put("l", "w")})
+	if err != nil || len(w.Entries) != 2 || w.Entries[0].Prev.IsZero() || w.Entries[0].BatchAhead != 1 {
+		t.Fatalf("%+v, %v", w, err)
+	}
+	_, row := dataRow(t, kv, "k")
+	for bit := range 8 * len(row) {
+		turn := func(v []byte) []byte { v[bit/8] ^= 1 << (bit % 8); return v }
+		alter(t, kv, "k", turn)
+		if e, ok, err := b.Get([]byte("k")); err == nil {
+			t.Errorf("bit %d flipped: %+v, %v", bit, e, ok)
+		}
+		alter(t, kv, "k", turn)
+	}
+	check(t, b)
+}

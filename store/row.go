@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 
+	"github.com/cespare/xxhash/v2"
+
 	"replicator/oplog"
 )
 
@@ -30,7 +32,8 @@ const (
 	rowPrev
 	rowExpiry
 	rowBatch
-	rowKnown = 1<<iota - 1
+	rowKnown   = 1<<iota - 1
+	rowChecked = rowPrev | rowBatch
 )
 
 var (
@@ -46,10 +49,15 @@ var (
 //
 //	version 1, flags, hlc 8, origin uvarint, seq uvarint,
 //	[prev: hlc 8, origin uvarint, seq uvarint], [expiry uvarint],
-//	[batch: back uvarint, ahead uvarint], row hash 8, value
+//	[batch: back uvarint, ahead uvarint], [check 4], row hash 8, value
+//
+// The check is there with prev or batch, which the row hash leaves out: it is the
+// low half of the xxHash64 of all behind the stamp.
 func appendRow(b []byte, r *row, number func(oplog.Origin) originNo) []byte {
+	start := len(b)
 	b = append(b, rowV1, rowFlags(&r.Entry))
 	b = appendStamp(b, &r.Stamp, number)
+	behind := len(b)
 	if !r.Prev.IsZero() {
 		b = appendStamp(b, &r.Prev, number)
 	}
@@ -59,6 +67,9 @@ func appendRow(b []byte, r *row, number func(oplog.Origin) originNo) []byte {
 	if r.BatchBack != 0 || r.BatchAhead != 0 {
 		b = binary.AppendUvarint(b, uint64(r.BatchBack))
 		b = binary.AppendUvarint(b, uint64(r.BatchAhead))
+	}
+	if b[start+1]&rowChecked != 0 {
+		b = binary.BigEndian.AppendUint32(b, uint32(xxhash.Sum64(b[behind:])))
 	}
 	b = binary.BigEndian.AppendUint64(b, r.hash)
 	return append(b, r.Value...)
@@ -87,7 +98,7 @@ func appendStamp(b []byte, s *oplog.Stamp, number func(oplog.Origin) originNo) [
 }
 
 // decodeRow reads what appendRow wrote. The row's value is part of b, its key
-// is left empty. Any bytes are safe to try.
+// is left empty. Any bytes are safe to try. One whose check does not hold is bad.
 func decodeRow(b []byte, origin func(originNo) (oplog.Origin, bool)) (*row, error) {
 	d := rowDecoder{b: b, origin: origin}
 	if d.byte() != rowV1 {
@@ -100,6 +111,7 @@ func decodeRow(b []byte, origin func(originNo) (oplog.Origin, bool)) (*row, erro
 	r := &row{}
 	r.Tombstone = flags&rowTombstone != 0
 	d.stamp(&r.Stamp)
+	behind := d.b
 	if flags&rowPrev != 0 {
 		d.stamp(&r.Prev)
 	}
@@ -109,6 +121,10 @@ func decodeRow(b []byte, origin func(originNo) (oplog.Origin, bool)) (*row, erro
 	if flags&rowBatch != 0 {
 		r.BatchBack = uint32(d.uvarint(0, 1<<32-1))
 		r.BatchAhead = uint32(d.uvarint(0, 1<<32-1))
+	}
+	if flags&rowChecked != 0 {
+		behind = behind[:len(behind)-len(d.b)]
+		r.bad = d.uint32() != uint32(xxhash.Sum64(behind))
 	}
 	r.hash = d.uint64()
 	if len(d.b) > oplog.MaxValue || r.Tombstone && len(d.b) > 0 {
@@ -143,6 +159,16 @@ func (d *rowDecoder) byte() byte {
 	c := d.b[0]
 	d.b = d.b[1:]
 	return c
+}
+
+func (d *rowDecoder) uint32() uint32 {
+	if d.err != nil || len(d.b) < 4 {
+		d.fail(errRowShort)
+		return 0
+	}
+	n := binary.BigEndian.Uint32(d.b)
+	d.b = d.b[4:]
+	return n
 }
 
 func (d *rowDecoder) uint64() uint64 {

@@ -27,14 +27,15 @@ const maxBad = 4096
 type Scrub struct {
 	b      *Bucket
 	cursor []byte // rows up to here are counted; nil before the first step
-	log    []byte // log rows up to here were looked up; nil before all rows are counted
+	after  int    // tables read behind the rows; zero before all rows are counted
+	at     []byte // rows of that table up to here were looked up
 	tally  tally
 	known  map[string]bool // keys of bad rows before this scrub
 
 	Rows, Bytes uint64
 	Bad         uint64   // rows that are not what was written
 	Found       [][]byte // their keys, as far as they were not known before; at most 4096
-	Fixed       int      // sums, counts and log rows that were not those of the rows
+	Fixed       int      // sums, counts, rows of log and indexes that were not those of the rows
 }
 
 // A tally is what the rows of a bucket come to.
@@ -98,12 +99,13 @@ func (s *Scrub) Step() (more bool, err error) {
 		s.leave()
 		return false, ErrClosed
 	}
-	if s.log == nil {
-		if more, err = s.read(); !more && err == nil {
-			s.log, more = []byte{}, true
-		}
+	if s.after == 0 {
+		more, err = s.read()
 	} else {
-		more, err = s.readLog()
+		more, err = s.readDerived(derivedTables[s.after-1])
+	}
+	if !more && err == nil && s.after < len(derivedTables) {
+		s.after, s.at, more = s.after+1, nil, true
 	}
 	if more && err == nil {
 		return true, nil
@@ -115,13 +117,16 @@ func (s *Scrub) Step() (more bool, err error) {
 	return false, s.settle()
 }
 
-// readLog drops log rows whose row is another by now, or gone: they are left by
-// rows that went without a batch.
-func (s *Scrub) readLog() (more bool, err error) {
+// derivedTables say of a row what the row says itself.
+var derivedTables = []byte{tableLog, tableTombs, tableExpiry}
+
+// readDerived drops what the log or an index says of a row that is another by now,
+// or gone: rows that went without a batch leave it.
+func (s *Scrub) readDerived(table byte) (more bool, err error) {
 	b := s.b
-	lower, upper := bucketRange(tableLog, b.id)
-	if len(s.log) > 0 {
-		lower = append(bytes.Clone(s.log), 0)
+	lower, upper := bucketRange(table, b.id)
+	if len(s.at) > 0 {
+		lower = append(bytes.Clone(s.at), 0)
 	}
 	it, err := b.s.kv.Iter(lower, upper)
 	if err != nil {
@@ -135,13 +140,13 @@ func (s *Scrub) readLog() (more bool, err error) {
 			break
 		}
 		rows++
-		s.log = append(s.log[:0], it.Key()...)
-		named, read, err := b.logNames(it.Key(), it.Value())
+		s.at = append(s.at[:0], it.Key()...)
+		holds, read, err := b.derived(it.Key(), it.Value())
 		if err != nil {
 			return false, err
 		}
 		size += read
-		if !named {
+		if !holds {
 			batch.Delete(it.Key())
 			stale++
 		}
@@ -153,19 +158,26 @@ func (s *Scrub) readLog() (more bool, err error) {
 	return more, b.fix(batch)
 }
 
-// logNames reports whether the row that a log row names has its dot, and how
-// large its value is. A bad one may have it.
-func (b *Bucket) logNames(at, key []byte) (named bool, size int, err error) {
-	if len(at) != prefixLen+12 {
+// derived reports whether a row of the log or of an index is that of the row it
+// speaks of, and how large that one's value is. A bad one may be.
+func (b *Bucket) derived(at, value []byte) (holds bool, size int, err error) {
+	key, log := value, at[0] == tableLog
+	switch {
+	case log && len(at) != prefixLen+12, !log && len(at) <= prefixLen+8:
 		return false, 0, nil
+	case !log:
+		key = bytes.Clone(at[prefixLen+8:])
 	}
 	r, err := b.anyRow(b.s.kv, key)
-	if err != nil || r == nil {
+	switch {
+	case err != nil || r == nil:
 		return false, 0, err
+	case !log:
+		return !strayed(b.id, at, r), len(r.Value), nil
 	}
 	o, ok := b.s.origins.origin(binary.BigEndian.Uint32(at[prefixLen:]))
-	named = r.bad || ok && r.Dot() == oplog.Dot{Origin: o, Seq: binary.BigEndian.Uint64(at[prefixLen+4:])}
-	return named, len(r.Value), nil
+	holds = r.bad || ok && r.Dot() == oplog.Dot{Origin: o, Seq: binary.BigEndian.Uint64(at[prefixLen+4:])}
+	return holds, len(r.Value), nil
 }
 
 // fix commits what a scrub puts right.
@@ -231,7 +243,7 @@ func (b *Bucket) noteScrubs(c *slot) {
 }
 
 func (s *Scrub) note(r *row, add uint64) {
-	passed := s.log != nil || s.cursor != nil && r != nil && bytes.Compare(r.Key, s.cursor) <= 0
+	passed := s.after > 0 || s.cursor != nil && r != nil && bytes.Compare(r.Key, s.cursor) <= 0
 	if passed {
 		s.tally.count(r, add)
 	}

@@ -69,7 +69,9 @@ func (b *Bucket) decodeVerdict(key, value []byte) (*verdict, error) {
 		d.fail(errRowFlags)
 	}
 	if d.err == nil && flags&verdictInstead != 0 {
-		v.instead, d.err = decodeRow(d.b, d.origin)
+		if v.instead, d.err = decodeRow(d.b, d.origin); d.err == nil && v.instead.bad {
+			d.fail(errRowHash)
+		}
 	}
 	if d.err != nil {
 		return nil, fmt.Errorf("verdict: %w", d.err)

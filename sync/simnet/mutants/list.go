@@ -216,7 +216,7 @@ var mutants = []mutant{
 	{"I5-list", "a clock is folded for a node with another list", []edit{{"sync/finals.go", "list == 0 || list != e.self.Finals || ", ""}}},
 	{"I5-unknown", "a report is taken though it was folded by another list", []edit{{"sync/collect.go", "if m.From.Finals != e.self.Finals {", "if false {"}}},
 	{"I6-closed", "the writes of a forgotten node that are lost count as missing", []edit{{"store/bucket.go", "		if !closed(o.Node) {\n", "		if !closed(o.Node) || true {\n"}}},
-	{"H3-read", "a row that is not what was written is given out", []edit{{"store/bucket.go", "r.Key = key; r.hash == r.Hash() {", "r.Key = key; true {"}}},
+	{"H3-read", "a row that is not what was written is given out", []edit{{"store/bucket.go", "r.Key = key; !r.bad && r.hash == r.Hash() {", "r.Key = key; true {"}}},
 	{"H3-older", "a repair puts the other's row in the place of a later one", []edit{{"store/repair.go", "	if err != nil || !beats {\n", "	if err != nil || !beats && false {\n"}}},
 	{"H3-late", "a repair takes a page though rows were collected since", []edit{{"store/repair.go", "	if b.gated != m.Gated {\n", "	if false {\n"}}},
 	{"C7-count", "a donor does not count its rows before it ends a reconcile", []edit{{"store/repair.go", "err == nil && got.parts != s.Sums {", "false {"}}},
