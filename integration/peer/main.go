@@ -70,22 +70,21 @@ type (
 	// msg has the fields of all messages. Greeting is the session of a hello,
 	// Differing the parts of a differ, Count the entries of an end.
 	msg struct {
-		Type, Bucket, Reason, Text                                   string
-		From                                                         from
-		Session                                                      session
-		Origin                                                       origin
-		Nonce                                                        nonce
-		First, Last, Size, Wall, MaxBody, Rows, Number, Pages, Count uint64
-		RetryAfter                                                   uint64
-		Stopping, Compared, Resume, Reconcile, KeyOrder, Cut, Folded bool
-		Entries                                                      []entry
-		Digests                                                      []digest
-		Clock, Ahead, GCV                                            []dot
-		Greeting, GCTS, HLC, Floor, Finals                           hex64
-		Parts                                                        []hex64
-		Formats, Differing                                           []uint64
-		Unknown                                                      []string
-		Cursor                                                       bin
+		Type, Bucket, Reason, Text                                               string
+		From                                                                     from
+		Session                                                                  session
+		Origin                                                                   origin
+		Nonce                                                                    nonce
+		First, Last, Size, Wall, MaxBody, Rows, Number, Pages, Count, RetryAfter uint64
+		Stopping, Compared, Resume, Reconcile, KeyOrder, Cut, Folded             bool
+		Entries                                                                  []entry
+		Digests                                                                  []digest
+		Clock, Ahead, GCV                                                        []dot
+		Greeting, GCTS, HLC, Floor, Finals                                       hex64
+		Parts                                                                    []hex64
+		Formats, Differing                                                       []uint64
+		Unknown                                                                  []string
+		Cursor                                                                   bin
 	}
 )
 
