@@ -22,6 +22,7 @@ type Bucket struct {
 	changed bool            // state changed since the last capture
 	scrubs  []*Scrub        // under way
 	bad     map[string]bool // keys whose rows a scrub found bad, and nobody has replaced since
+	asked   map[string]bool // of those, which still are as they were at the last Sums
 	gated   uint64          // how often rows were collected since the start
 }
 

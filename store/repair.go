@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"iter"
+	"maps"
+	"slices"
 	"time"
 
 	"replicator/oplog"
@@ -21,10 +23,11 @@ type Sums struct {
 	Gated uint64   // for Repair: it moves when rows are collected
 }
 
-// Sums returns those of now.
+// Sums returns those of now. The Mending of a repair is for the last ones.
 func (b *Bucket) Sums() Sums {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.asked = maps.Clone(b.bad)
 	return Sums{Clock: b.state.clock.Clone(), Parts: b.state.parts, Bad: partsOf(b.bad), Gated: b.gated}
 }
 
@@ -36,9 +39,22 @@ type Mending struct {
 	// rows are merged without M1: rule H3. They are covered here, and yet the rows
 	// may not be. Else only a bad row is replaced, by the one it was.
 	Covered bool
+	// After and Upto bound the keys of which the entries are all that the donor
+	// has in the bad parts: behind the one, up to the other, or to the end if Last.
+	After, Upto []byte
+	Last        bool
+}
+
+// absent reports whether the donor would have sent a row of the key.
+func (m *Mending) absent(key string) bool {
+	return key > string(m.After) && (m.Last || key <= string(m.Upto))
 }
 
 // Repair merges rows of a donor. It does not sync.
+//
+// A bad row in whose place a donor that has seen all of it has nothing goes: it
+// was deleted, and no repair could bring a delete that was collected. Should the
+// donor have lost it, whoever has it still brings it back, for the sums differ.
 func (b *Bucket) Repair(now time.Time, entries []oplog.Entry, m Mending) (Applied, error) {
 	for i := range entries {
 		if err := check(&entries[i]); err != nil {
@@ -67,15 +83,42 @@ func (b *Bucket) Repair(now time.Time, entries []oplog.Entry, m Mending) (Applie
 			return Applied{}, err
 		}
 	}
+	if m.Covered {
+		if err := t.dropAbsent(&m); err != nil {
+			return Applied{}, err
+		}
+	}
 	return t.applied(a)
 }
 
-// restore puts e in the place of a bad row that was this very write, which needs
-// no clock to be true.
+// dropAbsent drops the bad rows that were asked for and did not come.
+func (t *tx) dropAbsent(m *Mending) error {
+	for _, key := range slices.Sorted(maps.Keys(t.b.asked)) {
+		if !m.absent(key) {
+			continue
+		}
+		s, err := t.slot([]byte(key))
+		if err != nil {
+			return err
+		}
+		if s.cur != nil && s.cur.bad {
+			t.drop(s)
+		}
+	}
+	return nil
+}
+
+// restore puts e in the place of a bad row that was this very write, as its stamp
+// or, where that has rotted too, the log says. That needs no clock to be true.
 func (t *tx) restore(now time.Time, e *oplog.Entry, _ *Applied) error {
 	s, err := t.slot(e.Key)
-	if err != nil || s.cur == nil || !s.cur.bad || s.cur.Stamp != e.Stamp {
+	if err != nil || s.cur == nil || !s.cur.bad {
 		return err
+	}
+	if s.cur.Stamp != e.Stamp {
+		if named, err := t.logNames(e.Dot(), e.Key); err != nil || !named {
+			return err
+		}
 	}
 	t.put(s, newRow(*e))
 	if !t.covers(e.Dot()) {

@@ -129,3 +129,84 @@ func TestEveryBitOfARowCounts(t *testing.T) {
 	}
 	check(t, b)
 }
+
+// TestRottenStampIsRestored by a node that lacks writes of this one: those could not
+// get there for as long as the row breaks every stream.
+func TestRottenStampIsRestored(t *testing.T) {
+	for name, change := range map[string]func([]byte) []byte{
+		"torn": func(v []byte) []byte { return v[:5] },
+		"hlc":  func(v []byte) []byte { v[4] ^= 2; return v },
+		"seq":  func(v []byte) []byte { v[seqAt] ^= 8; return v },
+	} {
+		t.Run(name, func(t *testing.T) {
+			kv, a, b := twins(t)
+			write(t, a, noon, put("new", "1")) // b lacks it
+			alter(t, kv, "k3", change)
+			scrub(t, a)
+			repair(t, a, b)
+			scrub(t, a)
+			if a.BadRows() != 0 || value(t, a, "k3") != "v3" {
+				t.Errorf("%d bad rows, k3 is %s", a.BadRows(), value(t, a, "k3"))
+			}
+			check(t, a)
+			pull(t, b, a, true, 100)
+			alike(t, a, b)
+		})
+	}
+}
+
+// TestBadRowOfACollectedDeleteGoes: the tombstone came, but the row claims to be
+// later; once that is collected nobody has anything under the key.
+func TestBadRowOfACollectedDeleteGoes(t *testing.T) {
+	kv, a, b := twins(t)
+	alter(t, kv, "k3", func(v []byte) []byte { v[2] ^= 0x40; return v }) // of the far future
+	write(t, b, noon, del("k3"))
+	pull(t, a, b, true, 100)
+	for _, x := range []*store.Bucket{a, b} {
+		if _, err := x.Collect(noon.Add(time.Second), store.CollectOptions{Force: true, Upto: 1 << 63}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	scrub(t, a)
+	if a.BadRows() != 1 {
+		t.Fatalf("%d bad rows", a.BadRows())
+	}
+	repair(t, a, b)
+	scrub(t, a)
+	if a.BadRows() != 0 || value(t, a, "k3") != "-" {
+		t.Errorf("%d bad rows, k3 is %s", a.BadRows(), value(t, a, "k3"))
+	}
+	alike(t, a, b)
+}
+
+// TestAbsentBadRowStays where the donor has not seen all, or has not been asked for
+// that row as it is.
+func TestAbsentBadRowStays(t *testing.T) {
+	for name, change := range map[string]func(m *store.Mending){
+		"not covered":    func(m *store.Mending) { m.Covered = false },
+		"page before it": func(m *store.Mending) { m.Upto, m.Last = []byte("k2"), false },
+		"page behind it": func(m *store.Mending) { m.After = []byte("k3") },
+		"gone, as asked": nil,
+	} {
+		kv, a, _ := twins(t)
+		alter(t, kv, "k3", flip)
+		scrub(t, a)
+		m := store.Mending{Gated: a.Sums().Gated, Covered: true, Last: true}
+		if change != nil {
+			change(&m)
+		}
+		if _, err := a.Repair(noon, nil, m); err != nil {
+			t.Fatal(err)
+		}
+		if stays := a.BadRows() == 1; stays != (change != nil) {
+			t.Errorf("%s: %d bad rows", name, a.BadRows())
+		}
+	}
+	kv, a, _ := twins(t)
+	m := store.Mending{Gated: a.Sums().Gated, Covered: true, Last: true}
+	alter(t, kv, "k3", flip) // since it was asked
+	scrub(t, a)
+	if _, err := a.Repair(noon, nil, m); err != nil || a.BadRows() != 1 {
+		t.Errorf("a row that rotted after all was asked for went: %v", err)
+	}
+}

@@ -344,6 +344,7 @@ func (t *tx) remember(next state, parts map[int]uint64, slots []*slot) {
 			for _, r := range []*row{s.base, s.cur} {
 				if r != nil {
 					delete(b.bad, string(r.Key))
+					delete(b.asked, string(r.Key))
 				}
 			}
 		}

@@ -165,12 +165,17 @@ func (t *tx) seenBad(e *row, clock oplog.Clock) (bool, error) {
 	if e.torn() || !clock.Covers(e.Dot()) {
 		return false, nil
 	}
-	n, ok := t.b.s.origins.known(e.Stamp.Origin)
+	return t.logNames(e.Dot(), e.Key)
+}
+
+// logNames reports whether the log says that the write is the row of the key.
+func (t *tx) logNames(d oplog.Dot, key []byte) (bool, error) {
+	n, ok := t.b.s.origins.known(d.Origin)
 	if !ok {
 		return false, nil
 	}
-	key, ok, err := t.b.s.kv.Get(logKey(t.b.id, n, e.Stamp.Seq))
-	return ok && bytes.Equal(key, e.Key), err
+	named, ok, err := t.b.s.kv.Get(logKey(t.b.id, n, d.Seq))
+	return ok && bytes.Equal(named, key), err
 }
 
 // dropStage forgets some verdicts of a reconcile that starts over, and reports

@@ -40,7 +40,7 @@ func (b *Bucket) empty() error {
 	}
 	b.state = next
 	b.dirty, b.wiped, b.changed = oplog.Clock{}, true, true
-	b.bad = map[string]bool{}
+	b.bad, b.asked = map[string]bool{}, nil
 	b.gated++
 	for _, s := range b.scrubs {
 		s.tally = tally{} // of rows that are gone

@@ -228,8 +228,8 @@ func TestStrangeAnswersEndThePull(t *testing.T) {
 		"cut where it began": func(s oplog.Session) []oplog.Message {
 			return []oplog.Message{&oplog.Begin{Session: s, KeyOrder: true, Clock: oplog.Clock{origin: huge}}, &oplog.End{Session: s, Cut: true}}
 		},
-		"end twice": func(s oplog.Session) []oplog.Message {
-			return []oplog.Message{begin(s), page(s, 1), &oplog.End{Session: s, Pages: 1, Entries: 1}, &oplog.End{Session: s, Pages: 1, Entries: 1}}
+		"two ends": func(s oplog.Session) []oplog.Message {
+			return []oplog.Message{begin(s), page(s, 1), &oplog.End{Session: s, Pages: 1, Entries: 1}, &oplog.End{Session: s, Pages: 1, Entries: 2}}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

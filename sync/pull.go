@@ -19,6 +19,7 @@ type pull struct {
 	reconcile bool        // all rows travel and are compared
 	repair    *Repair     // set if rows travel that both cover
 	asked     oplog.Clock // likewise: the clock of its Parts
+	bad       bool        // likewise: bad rows were asked for
 	finals    oplog.Clock // of the list whose hash the donor was given
 	changed   uint64      // likewise: rows that are others now
 	began     bool
@@ -241,8 +242,13 @@ func (e *Engine) applyPage(p *pull, entries []oplog.Entry, cursor []byte) {
 	p.pages++
 	a := ApplyPage{Bucket: p.bucket, Session: p.id.ID, Number: p.pages, Entries: entries}
 	if p.repair != nil {
+		if n := len(entries); n > 0 {
+			cursor = entries[n-1].Key
+		}
 		repair := *p.repair
+		repair.Upto, repair.Last = cursor, len(cursor) == 0
 		a.Repair = &repair
+		p.repair.After = cursor
 	}
 	if p.keyOrder {
 		if n := len(entries); n > 0 {
@@ -295,8 +301,8 @@ func (e *Engine) pageApplied(ev PageApplied) {
 // hearEnd wants to have seen every page and entry that the donor counted.
 func (e *Engine) hearEnd(m *oplog.End) {
 	p := e.pullOf(m.Session)
-	if p == nil {
-		return
+	if p == nil || p.end != nil && p.end.Pages == m.Pages && p.end.Entries == m.Entries && p.end.Cut == m.Cut {
+		return // or it came twice
 	}
 	whole := p.began && p.end == nil && m.Pages == p.pages && m.Entries == p.entries
 	if !whole || m.Cut && !p.keyOrder && p.repair == nil {
@@ -308,7 +314,7 @@ func (e *Engine) hearEnd(m *oplog.End) {
 		return
 	}
 	p.end = m
-	if m.Cut && p.repair == nil {
+	if m.Cut && p.repair == nil || p.repair != nil && p.repair.Covered && p.bad {
 		// The stretch behind the last entry was looked at as well.
 		e.applyPage(p, nil, m.Cursor)
 		return
@@ -348,6 +354,9 @@ func (e *Engine) pullEnded(ev PullEnded) {
 		// Given up meanwhile, but the clock has moved.
 		b := e.bucket(ev.Bucket)
 		b.reconciling = b.wiping || e.halfReconciled(b.name)
+		if ev.Err == nil && !b.reconciling {
+			b.gatedBy = "" // if it was no reconcile that ended, the gate says so again
+		}
 		e.replay(b)
 		e.settle(b)
 		return

@@ -28,6 +28,11 @@ type mending struct {
 type Repair struct {
 	Gated   uint64
 	Covered bool
+
+	// After and Upto bound the keys of which a page brings all that the donor has
+	// in the bad parts; the last one has no upper bound.
+	After, Upto []byte
+	Last        bool
 }
 
 const (
@@ -198,7 +203,7 @@ func (e *Engine) startRepair(b *bucket, donor *peer) {
 		bucket: b.name, donor: donor.name, started: e.now, patience: storePatience,
 	}
 	s := e.store.Sums(b.name)
-	p.repair, p.asked = &Repair{Gated: s.Gated}, s.Clock
+	p.repair, p.asked, p.bad = &Repair{Gated: s.Gated, After: b.mending.cursor}, s.Clock, len(s.Bad) > 0
 	b.pull = p
 	e.pulls[p.id.ID] = p
 	e.waitForDonor(p)

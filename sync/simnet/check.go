@@ -189,7 +189,8 @@ func (w *World) checkWinners(n *Node, b *store.Bucket, bucket string) error {
 			}
 			continue
 		}
-		if collected(want, b) && (!ok || row.Tombstone) {
+		lost := want.Tombstone && w.spared(bucket, key) // with its disk; to readers that is as if it were collected
+		if (lost || collected(want, b)) && (!ok || row.Tombstone) {
 			continue
 		}
 		if !ok || !sameRow(&row, want) {

@@ -146,7 +146,9 @@ func (n *Node) applyNext(bucket string) {
 	}
 	// Of a session given up, or of a repair that came too late.
 	stale := errors.Is(err, store.ErrReconciling) || errors.Is(err, store.ErrOutOfOrder) || errors.Is(err, store.ErrMoved)
-	stale = stale || n.replica && errors.Is(err, store.ErrAmbiguous)
+	if n.replica && errors.Is(err, store.ErrAmbiguous) {
+		stale, n.refused = true, true
+	}
 	if !errors.Is(err, errFull) && !stale {
 		n.reportGap(err)
 	}
@@ -211,7 +213,7 @@ func (n *Node) moment() time.Duration {
 // reportGap fails the run unless the store only refused live messages after a
 // gap: those that followed a refused one.
 func (n *Node) reportGap(err error) {
-	if err != nil && n.w.Stats.Count[Refusals] == 0 {
+	if err != nil && n.w.Stats.Count[Refusals] == 0 && !n.refused {
 		n.report(err)
 	}
 }

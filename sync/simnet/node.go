@@ -46,6 +46,7 @@ type Node struct {
 	diskFree time.Time     // when all that the disk was asked for is done
 	slow     time.Duration // what the disk takes longer for anything
 	full     bool
+	refused  bool      // a replica has met what it can neither take nor leave out
 	away     time.Time // since when the node is down
 
 	witnesses map[string]*witness // by bucket, of this life

@@ -61,6 +61,7 @@ type World struct {
 	ledger  *Ledger
 	damaged map[string]bool // bucket/key of rows that were
 	Trace   func(string)    // called for each thing that happens, if set
+	mended  time.Time       // when all rows were last asked to be read
 	Tap     Tap             // is given each message as it arrives, if set
 
 	// Counters of what really happened, so that a fault that never fired shows.

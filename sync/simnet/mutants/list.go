@@ -13,6 +13,9 @@ var directed = map[string][2]string{
 	"I1-ticket":    {"./store", "TestTicketOfAnotherStopIsNone"},
 	"I6-closed":    {"./sync/simnet", "TestScenario40HoleForEver"},
 	"H3-read":      {"./store", "TestBadRowIsFoundNotServedAndRepaired"},
+	"H3-absent":    {"./store", "TestBadRowOfACollectedDeleteGoes"},
+	"H3-log":       {"./store", "TestRottenStampIsRestored"},
+	"H3-check":     {"./store", "TestEveryBitOfARowCounts"},
 	"H3-older":     {"./store", "TestRepairTakesTheLaterRow"},
 	"H3-late":      {"./store", "TestLatePageOfARepairIsRefused"},
 	"I5-below":     {"./sync", "TestClockIsFoldedForTheSameListOnly"},
@@ -218,13 +221,16 @@ var mutants = []mutant{
 	{"I6-closed", "the writes of a forgotten node that are lost count as missing", []edit{{"store/bucket.go", "		if !closed(o.Node) {\n", "		if !closed(o.Node) || true {\n"}}},
 	{"H3-read", "a row that is not what was written is given out", []edit{{"store/bucket.go", "r.Key = key; !r.bad && r.hash == r.Hash() {", "r.Key = key; true {"}}},
 	{"H3-older", "a repair puts the other's row in the place of a later one", []edit{{"store/repair.go", "	if err != nil || !beats {\n", "	if err != nil || !beats && false {\n"}}},
+	{"H3-absent", "a bad row whose delete was collected stays for ever", []edit{{"store/repair.go", "	if m.Covered {\n		if err := t.dropAbsent", "	if false {\n		if err := t.dropAbsent"}}},
+	{"H3-log", "a row whose stamp has rotted is not given back", []edit{{"store/repair.go", "		if named, err := t.logNames(e.Dot(), e.Key); err != nil || !named {\n", "		if named, err := t.logNames(e.Dot(), e.Key); err != nil || !named || true {\n"}}},
+	{"H3-check", "what a row says of the one it replaced is under no check", []edit{{"store/row.go", "		r.bad = d.uint32() != uint32(xxhash.Sum64(behind))\n", "		r.bad = d.uint32() != uint32(xxhash.Sum64(behind)) && false\n"}}},
 	{"H3-late", "a repair takes a page though rows were collected since", []edit{{"store/repair.go", "	if b.gated != m.Gated {\n", "	if false {\n"}}},
 	{"C7-count", "a donor does not count its rows before it ends a reconcile", []edit{{"store/repair.go", "err == nil && got.parts != s.Sums {", "false {"}}},
 	{"C7-bad", "a reconcile leaves a bad row that the donor has no more", []edit{{
 		"store/verdict.go", "		return t.judgeBad(e, p, st)\n", "		return nil\n",
 	}}},
 	{"C7-dot", "a reconcile believes what a bad row says of itself", []edit{{
-		"store/verdict.go", "	return ok && bytes.Equal(key, e.Key), err\n", "	return ok || len(key) == 0, err\n",
+		"store/verdict.go", "	return t.logNames(e.Dot(), e.Key)\n", "	return true, nil\n",
 	}}},
 	{"S9-batch", "a page in log order ends within an atomic batch", []edit{{
 		"carry/donor.go", "return st.byLog && last.SameBatch(next)", "return false && st.byLog && last.SameBatch(next)",
