@@ -131,6 +131,9 @@ func (n *Node) applyNext(bucket string) {
 		if a.Rec != nil {
 			n.w.Stats.Count[Reconciles]++
 		}
+		if a.Accept > 0 && err == nil {
+			n.w.Stats.Count[Seconded]++
+		}
 		n.w.note("%s ends pull of %s, clock %v", n.name, a.Bucket, a.Claim)
 	case syncer.Collect:
 		var gone int
@@ -147,6 +150,9 @@ func (n *Node) applyNext(bucket string) {
 	// Of a session given up, or of a repair that came too late.
 	stale := errors.Is(err, store.ErrReconciling) || errors.Is(err, store.ErrOutOfOrder) || errors.Is(err, store.ErrMoved)
 	stale = stale || n.replica && errors.Is(err, store.ErrAmbiguous)
+	if _, doubtful := errors.AsType[*syncer.DoubtfulError](err); doubtful {
+		stale = true
+	}
 	if !errors.Is(err, errFull) && !stale {
 		n.reportGap(err)
 	}
