@@ -22,6 +22,7 @@ func doubting(t *testing.T, nodes int) *scene {
 		s.Node(i).Start()
 	}
 	s.Run(5 * time.Second)
+	s.Node(a).Backup() // of no rows
 	for i := range 20 {
 		s.put(a, fmt.Sprintf("k%02d", i), "v")
 	}
@@ -229,5 +230,25 @@ func TestVerdictsOfAnEarlierLifeAreNobodys(t *testing.T) {
 	s.settles()
 	if s.bucket(b).Keys() != 19 {
 		t.Errorf("%d rows where they were lost", s.bucket(b).Keys())
+	}
+}
+
+// TestDoubtEndsWithAnotherDiskOfTheDonor: the operator has given the donor an
+// empty disk instead of the one that lost rows, and restarts the node that waits.
+func TestDoubtEndsWithAnotherDiskOfTheDonor(t *testing.T) {
+	s := without(t, 2, 10)
+	s.Heal()
+	s.doubts(b, "a")
+	s.Node(a).Restore()
+	if s.Node(a).Start(); s.bucket(a).Keys() != 0 {
+		t.Fatal("the disk is not empty")
+	}
+	s.within(time.Minute, "it is filled", func() bool { return s.bucket(a).Keys() == 20 })
+	s.keeps(b, 20, 5*time.Minute)
+	s.Node(b).Stop()
+	s.Node(b).Start()
+	s.settles()
+	if n := s.bucket(b).Keys(); n != 20 || s.Node(b).Engine().Bucket("orders").Doubt != nil {
+		t.Errorf("%d rows", n)
 	}
 }
