@@ -254,6 +254,7 @@ func asAPIError(err error) *api.Error {
 		{as[*FencedError], api.ErrFenced},
 		{as[*RetiredError], api.ErrRetired},
 		{is(ErrNoMember), api.ErrNoMember},
+		{is(ErrNoDoubt), api.ErrNoDoubt},
 		{as[*MemberLiveError], api.ErrMemberLive},
 		{as[*NotHandedOverError], api.ErrNotHandedOver},
 		{as[*store.ReadOnlyError], api.ErrReadOnly},

@@ -449,7 +449,8 @@ func (l *loop) applyLive(run []syncer.ApplyLive) {
 
 // applied does what follows a merge, whatever road its entries came by.
 func (l *loop) applied(a store.Applied, err error) {
-	if err != nil && !errors.Is(err, syncer.ErrAmbiguous) { // of which an event tells
+	_, doubtful := errors.AsType[*syncer.DoubtfulError](err)
+	if err != nil && !doubtful && !errors.Is(err, syncer.ErrAmbiguous) { // of which events tell
 		l.node.log.Error("merge failed", "bucket", l.name, "error", err)
 	}
 	l.tellMerged(&a)

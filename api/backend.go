@@ -62,6 +62,9 @@ type Backend interface {
 	// Collect drops the tombstones of the bucket, of all where it is empty, that
 	// are older than age, whoever may not have them.
 	Collect(ctx context.Context, bucket string, age time.Duration) ([]BucketCollected, error)
+	// AcceptReconcile lets a reconcile of the bucket that waits remove its rows,
+	// and tells how many. ErrNoDoubt if none waits.
+	AcceptReconcile(ctx context.Context, bucket string) (Doubt, error)
 }
 
 // A WriteOp puts a value or deletes a key.

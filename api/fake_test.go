@@ -222,6 +222,13 @@ func (f *fake) Collect(_ context.Context, bucket string, age time.Duration) ([]a
 	return []api.BucketCollected{{Bucket: bucket, Rows: int(age / time.Hour)}}, nil
 }
 
+func (f *fake) AcceptReconcile(_ context.Context, bucket string) (api.Doubt, error) {
+	if bucket != "orders" && bucket != "_fleet" {
+		return api.Doubt{}, api.ErrNoDoubt
+	}
+	return api.Doubt{Nodes: []string{"b"}, Removes: 2, Rows: 3}, nil
+}
+
 func (f *fake) Conflicts(_ context.Context, bucket string) iter.Seq2[api.Lost, error] {
 	return func(yield func(api.Lost, error) bool) {
 		f.mu.Lock()

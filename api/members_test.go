@@ -39,11 +39,19 @@ func TestMemberVerbs(t *testing.T) {
 	if res, err := c.Collect(t.Context(), "a", "orders", time.Hour); err != nil || res.Node != "a" || res.Buckets[0].Bucket != "orders" {
 		t.Errorf("collect one: %+v, %v", res, err)
 	}
+	for bucket, want := range map[string]error{"orders": nil, "_fleet": nil, "default": api.ErrNoDoubt, "a.b": api.ErrBadBucket} {
+		res, err := c.AcceptReconcile(t.Context(), "a", bucket)
+		if !errors.Is(err, want) || err == nil && (res.Node != "a" || res.Bucket != bucket || res.Removes != 2) {
+			t.Errorf("accept the reconcile of %s: %+v, %v", bucket, res, err)
+		}
+	}
 	for subject, body := range map[string]string{
-		"replicator._fleet.api.a.collect":  `{"v":1,"older_than_ms":-1}`,
-		"replicator._fleet.api.a.forget":   `{"v":1,"node":"c","gone":true}`,
-		"replicator.default.api.a.readmit": `{"v":1,"node":"gone"}`,
-		"replicator._fleet.api.a.leave":    `leave`,
+		"replicator.orders.api.a.reconcile": `{"v":1}`,
+		"replicator._x.api.a.reconcile":     `{"v":1,"accept":true}`,
+		"replicator._fleet.api.a.collect":   `{"v":1,"older_than_ms":-1}`,
+		"replicator._fleet.api.a.forget":    `{"v":1,"node":"c","gone":true}`,
+		"replicator.default.api.a.readmit":  `{"v":1,"node":"gone"}`,
+		"replicator._fleet.api.a.leave":     `leave`,
 	} {
 		m, err := nc.Request(subject, []byte(body), 5*time.Second)
 		if err != nil || m.Header.Get("Nats-Service-Error-Code") != "400" {

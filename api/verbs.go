@@ -31,6 +31,8 @@ const (
 	verbForget  = "forget"
 	verbReadmit = "readmit"
 	verbCollect = "collect"
+
+	verbReconcile = "reconcile"
 )
 
 // anyVerbs are those that any node may answer: one request, one reply. Those of
@@ -60,6 +62,8 @@ func (s *Service) verbs() map[string]handler {
 		verbForget:  s.ready(s.forget),
 		verbReadmit: s.ready(s.readmit),
 		verbCollect: s.ready(s.collect),
+
+		verbReconcile: s.ready(s.reconcile),
 	}
 }
 

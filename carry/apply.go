@@ -44,6 +44,9 @@ func known(err error) error {
 	if errors.Is(err, store.ErrAmbiguous) {
 		return fmt.Errorf("%w: %w", syncer.ErrAmbiguous, err)
 	}
+	if doubt, ok := errors.AsType[*store.DoubtfulError](err); ok {
+		return &syncer.DoubtfulError{Removes: doubt.Removes, Rows: doubt.Rows}
+	}
 	return err
 }
 
@@ -136,7 +139,9 @@ func End(s *store.Store, now time.Time, a syncer.EndPull) (store.Applied, syncer
 	}
 	var applied store.Applied
 	if a.Rec != nil {
-		applied, ev.Err = b.EndReconcile(now, stretch(a.Rec, store.Token{Claim: a.Claim}, a.Gate, nil), a.Ahead)
+		last := stretch(a.Rec, store.Token{Claim: a.Claim}, a.Gate, nil)
+		last.Accept = a.Accept
+		applied, ev.Err = b.EndReconcile(now, last, a.Ahead)
 	} else {
 		ev.Err = b.EndPull(now, a.Claim, a.Ahead)
 	}

@@ -79,6 +79,7 @@ type Stretch struct {
 	GCTS    oplog.HLC     // its guard
 	HLC     oplog.HLC     // the highest timestamp it knows
 	Last    bool          // nothing lies behind this stretch: Cursor is no bound
+	Accept  uint64        // so many rows may go at the end, beside those that go unasked
 }
 
 // A batch of a reconcile compares or sweeps so many keys at most, with about so
@@ -280,13 +281,18 @@ func (t *tx) follow(now time.Time, hlc oplog.HLC) {
 // seen deleted go, others that they never saw are written anew, the clock is
 // joined with the claim, gate and guard with theirs, ahead as in EndPull. It does not sync. A crash
 // in between is made up for by Open, an error, as of a full disk, by the next
-// Compare or EndReconcile, which then answers ErrOutOfOrder. Rule C5.
+// Compare or EndReconcile, which then answers ErrOutOfOrder. Nothing is carried
+// out, and a *DoubtfulError returned, if more rows would go than may. Rules C5
+// and C7.
 func (b *Bucket) EndReconcile(now time.Time, s Stretch, ahead oplog.Clock) (Applied, error) {
 	var a Applied
 	s.Last = true
 	err := errors.Join(s.check(), checkClaim(ahead))
 	if err == nil {
 		err = b.compare(now, &s, &a)
+	}
+	if err == nil {
+		err = b.believes(s.Accept)
 	}
 	if err == nil {
 		err = b.sweep(now, ahead, &a)

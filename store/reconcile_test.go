@@ -47,7 +47,7 @@ func reconcileRotten(tb testing.TB, now time.Time, a, from *store.Bucket, size, 
 			tok = store.Token{Claim: claim, Rec: &store.Reconcile{GCV: gate, GCTS: max(old.Rec.GCTS, snap.GCTS)}}
 		}
 	}
-	st := store.Stretch{Clock: snap.Clock, GCTS: snap.GCTS, HLC: snap.HLC}
+	st := store.Stretch{Clock: snap.Clock, GCTS: snap.GCTS, HLC: snap.HLC, Accept: 1 << 20}
 	var sum store.Applied
 	add := func(a store.Applied, err error) {
 		if err != nil {

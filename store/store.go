@@ -42,6 +42,10 @@ type Options struct {
 	// so it holds no write that nobody else has seen, and may be emptied: see
 	// Bucket.Wipe. A store that has ever written is refused with ErrHasWritten.
 	Replica bool
+	// DoubtFloor is how many rows a reconcile may remove on the word of one donor
+	// even if they are more than a tenth of the bucket's: see DoubtfulError.
+	// Default 1000; a negative one stands for none.
+	DoubtFloor int
 }
 
 func (o *Options) setDefaults() {
@@ -57,6 +61,10 @@ func (o *Options) setDefaults() {
 	if o.MaxBuckets <= 0 {
 		o.MaxBuckets = oplog.MaxBucket
 	}
+	if o.DoubtFloor == 0 {
+		o.DoubtFloor = doubtFloor
+	}
+	o.DoubtFloor = max(o.DoubtFloor, 0)
 }
 
 func randomEpoch() uint64 {

@@ -50,8 +50,9 @@ type (
 	}
 
 	// EndPull joins the claim into the clock, the donor's extras into ours, and
-	// drops the token; a reconcile also carries out what it has found. PullEnded
-	// follows.
+	// drops the token; a reconcile also carries out what it has found, unless that
+	// would remove many rows, and more than Accept. PullEnded follows, with a
+	// *DoubtfulError then.
 	EndPull struct {
 		Bucket  string
 		Session uint64
@@ -59,6 +60,7 @@ type (
 		Ahead   oplog.Clock
 		Gate    *Gate
 		Rec     *Reconcile
+		Accept  uint64 // so many rows may go, somebody else has said
 	}
 
 	// OpenSnapshot opens a snapshot for a puller and makes sure that no own
@@ -176,6 +178,7 @@ const (
 	EventCaughtUp   EventKind = "caught_up"   // the bucket follows live again
 	EventReconcile  EventKind = "reconcile"   // all rows are compared with a donor that collected deletes we never saw
 	EventReconciled EventKind = "reconciled"  // that has ended
+	EventDoubtful   EventKind = "doubtful"    // it would remove many rows, and waits for somebody else who says so
 	EventWiped      EventKind = "wiped"       // a replica empties the bucket, to fill it anew
 	EventDivergence EventKind = "divergence"  // equal clocks, unequal rows
 	EventRepaired   EventKind = "repaired"    // rows were put right from a peer

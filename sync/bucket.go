@@ -29,11 +29,13 @@ type bucket struct {
 	collectAt time.Time // when tombstones are collected next
 	helped    time.Time // when a page of a reconcile was served last
 
-	gatedBy     string // the donor that wants a reconcile
-	reconciling bool   // one is under way: what comes live has to wait
-	wiping      bool   // the store is asked to empty the bucket
-	unsure      int    // how often in a row a replica's store met what it cannot take
-	startOver   bool   // the next one begins at the first key, whatever the token says
+	gatedBy     string   // the donor that wants a reconcile
+	reconciling bool     // one is under way: what comes live has to wait
+	wiping      bool     // the store is asked to empty the bucket
+	unsure      int      // how often in a row a replica's store met what it cannot take
+	startOver   bool     // the next one begins at the first key, whatever the token says
+	donors      []string // with whose rows it was compared so far; nil: an earlier process knows
+	doubt       *doubt   // it would remove many rows, and waits
 
 	mending mending
 }

@@ -140,6 +140,8 @@ func (e *Engine) handle(ev Event) {
 		e.scrubNow(ev.Bucket)
 	case RepairNow:
 		e.repairNow(ev.Bucket)
+	case AcceptDoubt:
+		e.acceptDoubt(ev.Bucket)
 	}
 }
 

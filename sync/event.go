@@ -136,6 +136,10 @@ type (
 	// RepairNow asks for all rows of the bucket to be read and for what is bad or
 	// diverges to be fetched from the peers.
 	RepairNow struct{ Bucket string }
+
+	// AcceptDoubt lets a reconcile that waits remove what it was found to remove:
+	// see BucketStatus.Doubt. It does nothing if none waits.
+	AcceptDoubt struct{ Bucket string }
 )
 
 func (Connected) event()      {}
@@ -161,3 +165,4 @@ func (Scrubbed) event()       {}
 func (Suspect) event()        {}
 func (ScrubNow) event()       {}
 func (RepairNow) event()      {}
+func (AcceptDoubt) event()    {}

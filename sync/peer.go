@@ -204,15 +204,16 @@ func (e *Engine) tickPeer(p *peer) {
 }
 
 // pickDonor returns the wanted donor if it can be asked, else any peer that
-// holds the bucket, or nil.
+// holds the bucket, or nil. A doubted one is not asked.
 func (e *Engine) pickDonor(bucket, wanted string) *peer {
-	if p := e.peers[wanted]; p != nil && e.reachable(p) {
+	b := e.bucket(bucket)
+	if p := e.peers[wanted]; p != nil && e.reachable(p) && e.undoubted(b, p) {
 		return p
 	}
 	var able []*peer
 	for _, name := range sorted(e.peers) {
 		p := e.peers[name]
-		if p.digests[bucket] != nil && e.reachable(p) && !e.overdue(p) {
+		if p.digests[bucket] != nil && e.reachable(p) && !e.overdue(p) && e.undoubted(b, p) {
 			able = append(able, p)
 		}
 	}

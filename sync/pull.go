@@ -2,6 +2,7 @@ package syncer
 
 import (
 	"bytes"
+	"errors"
 	"time"
 
 	"replicator/oplog"
@@ -82,7 +83,7 @@ func (e *Engine) resume(b *bucket, p *pull) {
 	t, ok := e.store.Token(b.name)
 	p.reconcile = b.gatedBy == p.donor || ok && t.Gate != nil
 	b.reconciling = p.reconcile
-	if fits := p.reconcile == (t.Gate != nil); ok && fits && (!p.reconcile || !b.startOver) {
+	if fits := p.reconcile == (t.Gate != nil); ok && fits && (!p.reconcile || !b.startsOver()) {
 		p.token = &t
 	}
 }
@@ -179,6 +180,11 @@ func (e *Engine) hearBegin(m *oplog.Begin) {
 // covers what any of them has collected: else what was compared so far does not
 // fit this donor, and all of it is compared anew. Rule C4.
 func (e *Engine) beginReconcile(p *pull, m *oplog.Begin, clock oplog.Clock) {
+	b := e.bucket(p.bucket)
+	if !e.fits(b, p, clock) {
+		e.abortPull(p, "a clock below what others have collected")
+		return
+	}
 	p.gate = &Gate{GCV: m.GCV.Clone(), GCTS: m.GCTS}
 	p.rec = &Reconcile{Clock: clock, GCTS: m.GCTS, HLC: m.HLC}
 	if p.token != nil {
@@ -186,7 +192,6 @@ func (e *Engine) beginReconcile(p *pull, m *oplog.Begin, clock oplog.Clock) {
 		p.gate.GCTS = max(p.gate.GCTS, p.token.Gate.GCTS)
 		p.rec.After = p.token.Cursor
 	}
-	b := e.bucket(p.bucket)
 	switch covers := p.claim.GE(p.gate.GCV); {
 	case !covers && p.token == nil:
 		e.abortPull(p, "a clock below the gate")
@@ -260,6 +265,7 @@ func (e *Engine) applyPage(p *pull, entries []oplog.Entry, cursor []byte) {
 		rec := *p.rec
 		a.Rec = &rec
 		p.rec.After = cursor
+		e.bucket(p.bucket).mayContribute(p)
 	}
 	if p.queue = append(p.queue, a); len(p.queue) == 1 {
 		e.do(a)
@@ -284,7 +290,7 @@ func (e *Engine) pageApplied(ev PageApplied) {
 	p.applied, p.patience = ev.Number, storePatience
 	p.changed += uint64(ev.Changed)
 	if p.reconcile {
-		e.bucket(p.bucket).startOver = false // its token is this session's now
+		e.bucket(p.bucket).hasContributed(p)
 	}
 	p.queued -= sizeOf(p.queue[0].Entries)
 	p.queue[0] = ApplyPage{}
@@ -338,14 +344,19 @@ func (e *Engine) maybeFinish(p *pull) {
 		e.endRepair(p)
 		return
 	}
+	b := e.bucket(p.bucket)
 	if p.end.Cut {
-		b := e.bucket(p.bucket)
 		e.dropPull(b)
 		e.want(b, p.donor, 0)
 		return
 	}
 	p.moves = !e.store.Clock(p.bucket).GE(p.claim)
-	e.do(EndPull{Bucket: p.bucket, Session: p.id.ID, Claim: p.claim, Ahead: p.ahead, Gate: p.gate, Rec: p.rec})
+	end := EndPull{Bucket: p.bucket, Session: p.id.ID, Claim: p.claim, Ahead: p.ahead, Gate: p.gate, Rec: p.rec}
+	if p.reconcile {
+		end.Accept = b.accepts(p)
+		b.mayContribute(p)
+	}
+	e.do(end)
 }
 
 func (e *Engine) pullEnded(ev PullEnded) {
@@ -353,12 +364,18 @@ func (e *Engine) pullEnded(ev PullEnded) {
 	if p == nil {
 		// Given up meanwhile, but the clock has moved.
 		b := e.bucket(ev.Bucket)
-		b.reconciling = b.wiping || e.halfReconciled(b.name)
-		if ev.Err == nil && !b.reconciling {
-			b.gatedBy = "" // if it was no reconcile that ended, the gate says so again
+		if b.reconciling = b.wiping || e.halfReconciled(b.name); !b.reconciling {
+			b.donors, b.doubt = nil, nil
+			if ev.Err == nil {
+				b.gatedBy = "" // if it was no reconcile that ended, the gate says so again
+			}
 		}
 		e.replay(b)
 		e.settle(b)
+		return
+	}
+	if doubt, ok := errors.AsType[*DoubtfulError](ev.Err); ok {
+		e.doubted(p, doubt)
 		return
 	}
 	if ev.Err != nil {
@@ -372,6 +389,7 @@ func (e *Engine) pullEnded(ev PullEnded) {
 	b.byKey, b.backoff, b.rest, b.unsure = false, 0, time.Time{}, 0
 	if p.reconcile {
 		b.gatedBy, b.reconciling, b.startOver = "", false, false
+		b.donors, b.doubt = nil, nil
 		e.do(Raise{Kind: EventReconciled, Bucket: b.name, Peer: p.donor, Text: "bucket " + b.name + " was compared with " + p.donor})
 	}
 	e.replay(b)

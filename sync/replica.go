@@ -79,6 +79,7 @@ func (e *Engine) wiped(ev Wiped) {
 	b := e.bucket(ev.Bucket)
 	clear(b.queued)
 	b.wiping, b.startOver, b.byKey, b.unsure = false, false, false, 0
+	b.donors, b.doubt = nil, nil
 	b.reconciling = e.halfReconciled(b.name)
 	// A wipe in vain is repeated by what led to it. Others need a moment to
 	// settle what this node cannot.

@@ -1,6 +1,7 @@
 package syncer
 
 import (
+	"slices"
 	"time"
 )
 
@@ -41,6 +42,15 @@ type BucketStatus struct {
 	Pull       *PullStatus
 	Serving    int
 	Ended      int // origins in the clock that the fleet knows to be written no more
+	Doubt      *DoubtStatus
+}
+
+// A DoubtStatus is a reconcile that would remove many rows, and waits for another
+// donor that says the same, or for AcceptDoubt.
+type DoubtStatus struct {
+	Donors  []string // who has said so
+	Removes uint64
+	Rows    uint64 // of the bucket
 }
 
 // Peers returns what is known of every other node, by name.
@@ -97,6 +107,9 @@ func (e *Engine) Bucket(name string) BucketStatus {
 	}
 	if p := b.pull; p != nil {
 		s.Pull = &PullStatus{Donor: p.donor, Started: p.started, Rows: p.rows, Entries: p.entries, Bytes: p.bytes}
+	}
+	if d := b.doubt; d != nil && !d.accepted {
+		s.Doubt = &DoubtStatus{Donors: slices.Clone(d.donors), Removes: d.Removes, Rows: d.Rows}
 	}
 	for _, sv := range e.serves {
 		if sv.bucket == name {

@@ -35,6 +35,7 @@ type cli struct {
 	Forget    forgetCmd    `cmd:"" help:"Give up on a node that does not come back."`
 	Readmit   readmitCmd   `cmd:"" help:"Take a node back that left or was forgotten."`
 	Collect   collectCmd   `cmd:"" help:"Forget old deletes, whoever may not know of them."`
+	Reconcile reconcileCmd `cmd:"" help:"Show reconciles that wait, and let them go on."`
 	Rename    renameCmd    `cmd:"" help:"Give a stopped node another name."`
 	Decode    decodeCmd    `cmd:"" help:"Print a message of the wire, read from standard input."`
 	Version   versionCmd   `cmd:"" help:"Print the version."`

@@ -93,6 +93,7 @@ func TestUsageErrorsAreOneLine(t *testing.T) {
 		{"forget c", "The fleet forgets node c: writes that only its disk has are not waited for: to be confirmed with --yes"},
 		{"leave any --yes", `node name "any" is reserved`},
 		{"collect --older-than=-1h --yes", "--older-than -1h0m0s is negative"},
+		{"reconcile --accept --yes", "--accept wants --bucket"},
 		{"serve --server nats://h --listen :1", "--listen is for the embedded NATS server, which is not started because --server, --context, NATS_URL or NATS_CONTEXT is set"},
 		{"serve --listen 4222", `--listen "4222": want HOST:PORT, as 127.0.0.1:4222`},
 		{"serve --evict-after=-3h", "--evict-after -3h0m0s: want a time above 0"},
@@ -124,7 +125,7 @@ func TestEveryCommandHasAnExample(t *testing.T) {
 			leaves = append(leaves, child)
 		}
 	}
-	if len(leaves) != 22 {
+	if len(leaves) != 23 {
 		t.Errorf("%d commands", len(leaves))
 	}
 	for _, leaf := range leaves {
@@ -264,6 +265,9 @@ func TestNodeAndEveryCommand(t *testing.T) {
 		{"", "readmit a", "", 1},
 		{"", "collect --older-than 1h --yes", "node a, bucket default: 0 rows\nnode a, bucket orders: 0 rows\n", 0},
 		{"", "collect --older-than 1h --yes -b orders --json", `{"v":1,"node":"a","buckets":[{"bucket":"orders","rows":0}]}` + "\n", 0},
+		{"", "reconcile", "no reconcile waits\n", 0},
+		{"", "reconcile --json", `{"waiting":[]}` + "\n", 0},
+		{"", "reconcile --accept -b orders --yes", "", 1},
 		{"", "leave a --yes --timeout 1s", "", 1},
 		{"", "leave nobody --yes", "", 1},
 		{"", "put still here", "a/...", 0},

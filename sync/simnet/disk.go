@@ -131,6 +131,9 @@ func (n *Node) applyNext(bucket string) {
 		if a.Rec != nil {
 			n.w.Stats.Count[Reconciles]++
 		}
+		if a.Accept > 0 && err == nil {
+			n.w.Stats.Count[Seconded]++
+		}
 		n.w.note("%s ends pull of %s, clock %v", n.name, a.Bucket, a.Claim)
 	case syncer.Collect:
 		var gone int
@@ -148,6 +151,9 @@ func (n *Node) applyNext(bucket string) {
 	stale := errors.Is(err, store.ErrReconciling) || errors.Is(err, store.ErrOutOfOrder) || errors.Is(err, store.ErrMoved)
 	if n.replica && errors.Is(err, store.ErrAmbiguous) {
 		stale, n.refused = true, true
+	}
+	if _, doubtful := errors.AsType[*syncer.DoubtfulError](err); doubtful {
+		stale = true
 	}
 	if !errors.Is(err, errFull) && !stale {
 		n.reportGap(err)

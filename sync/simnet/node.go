@@ -129,7 +129,7 @@ func (n *Node) Start() {
 	}
 	st, err := store.Open(n.kv, n.wall(), store.Options{
 		Node: n.name, Nonce: nonce, Epoch: func() uint64 { return n.w.rnd.Uint64() | 1 }, Ticket: n.ticket, Replica: n.replica,
-		Ambiguous: n.policy,
+		Ambiguous: n.policy, DoubtFloor: n.w.cfg.DoubtFloor,
 	})
 	n.ticket = store.Ticket{}
 	if err != nil {
@@ -436,6 +436,9 @@ func (n *Node) act(a syncer.Action) {
 			n.w.Stats.Count[ToldCloned]++
 		case syncer.EventDivergence:
 			n.w.Stats.Count[Diverged]++
+		case syncer.EventDoubtful:
+			n.w.Stats.Count[Doubted]++
+			n.callOperator(a.Bucket)
 		}
 		n.events = append(n.events, a)
 		n.w.note("%s event %s %s: %s", n.name, a.Kind, a.Bucket, a.Text)

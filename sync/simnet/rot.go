@@ -100,6 +100,9 @@ func (w *World) rot(n *Node, rnd *rand.Rand) {
 	}
 }
 
+// Scrub has the node read all rows of a bucket, as it does each day.
+func (n *Node) Scrub(bucket string) { n.step(syncer.ScrubNow{Bucket: bucket}) }
+
 // spared reports whether a check leaves a key out: a row of it was damaged
 // somewhere, and it is not yet at rest.
 func (w *World) spared(bucket, key string) bool { return w.damaged[bucket+"/"+key] }

@@ -29,6 +29,7 @@ func (h History) Run() (Stats, error) {
 		cfg.Retire, cfg.Buckets = true, append(cfg.Buckets, syncer.Fleet)
 		cfg.Fold = 1 + int(h.Seed/8%3)
 	}
+	cfg.DoubtFloor, cfg.Operator = int(h.Seed%4)-1, true // 0 is the usual one, above what a bucket here holds
 	// Of rows that were lost with a disk and such that rotted none could be told.
 	cfg.Rot = h.Seed%3 == 0 && !cfg.Restore && !cfg.Clone
 	if tune := cfg.Tune; cfg.Fold > 0 {

@@ -64,6 +64,9 @@ const (
 	Overflows
 	Stable // tombstones collected because all had them
 	Reconciles
+	Doubted  // of those, ends that would remove many rows
+	Seconded // likewise, carried out because a second donor or the operator said so
+	Accepted // by the operator
 	Reissued
 	DeletedAgain // of those, as a delete
 	Denied       // writes to a replica
@@ -89,6 +92,7 @@ var names = [kinds]string{
 	Evictions: "collections without a member", Returns: "returns of one", Retirements: "members forgotten", Ended: "ended origins told of", Folded: "clocks sent without such", Forced: "tombstones collected by force",
 	Pulls: "pulls", Pages: "pages", Cutoffs: "streams cut", Compared: "clocks compared by parts", Announced: "announced writes",
 	Batches: "atomic batches", Overflows: "overflows of the gap buffer", Stable: "stable tombstones collected", Reconciles: "reconciles",
+	Doubted: "reconciles doubted", Seconded: "reconciles that another word let end", Accepted: "doubts ended by the operator",
 	Reissued: "writes issued again", DeletedAgain: "of those as deletes", Denied: "writes to a replica", Wipes: "replicas emptied",
 	Flips: "bits of rows flipped", LostRows: "rows lost from a disk", Scrubs: "scrubs",
 	BadRows: "bad rows found", Diverged: "alarms of divergence", Repaired: "rows put right from a peer",

@@ -40,6 +40,9 @@ type Config struct {
 	Rot     bool // rows are damaged on their disk
 	Fold    int  // of how many ended origins the fleet is told at once; 0: of the usual number
 
+	DoubtFloor int  // of stores, as in store.Options
+	Operator   bool // who accepts, after a while, what a reconcile would remove
+
 	Tune func(*Node) // changes options before a node starts
 }
 

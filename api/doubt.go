@@ -1,0 +1,69 @@
+package api
+
+import (
+	"context"
+
+	"replicator/bus"
+)
+
+// ErrNoDoubt reports that no reconcile of the bucket waits.
+var ErrNoDoubt = &Error{"no_doubt", 409, "no reconcile waits"}
+
+// A Doubt is a reconcile that waits: it would remove many rows, and only some
+// nodes say that they were deleted.
+type Doubt struct {
+	Nodes   []string `json:"nodes"`   // that have the rows no more
+	Removes uint64   `json:"removes"` // how many rows
+	Rows    uint64   `json:"rows"`    // of how many
+}
+
+type reconcileBody struct {
+	V      int  `json:"v"`
+	Accept bool `json:"accept"`
+}
+
+// A DoubtResult tells what a node will remove.
+type DoubtResult struct {
+	V      int    `json:"v"`
+	Node   string `json:"node"`
+	Bucket string `json:"bucket"`
+	Doubt
+}
+
+// reconcile lets one that waits go on. Also that of the fleet's bucket, which may
+// have to wait as any other.
+func (s *Service) reconcile(ctx context.Context, r *request) (*reply, error) {
+	if r.bucket != bus.Fleet {
+		if err := userBucket(r); err != nil {
+			return nil, err
+		}
+	}
+	var body reconcileBody
+	if err := strictJSON(r.body, &body); err != nil {
+		return nil, ErrBadRequest.With("%s", err)
+	}
+	if !body.Accept {
+		return nil, ErrBadRequest.With("a reconcile can only be accepted")
+	}
+	d, err := s.backend.AcceptReconcile(ctx, r.bucket)
+	if err != nil {
+		return nil, err
+	}
+	return &reply{body: mustJSON(DoubtResult{V: 1, Node: s.backend.Name(), Bucket: r.bucket, Doubt: d})}, nil
+}
+
+// AcceptReconcile lets a reconcile of a node remove the rows that it waits with:
+// BucketStatus.Doubt tells how many. ErrNoDoubt if none waits.
+func (c *Client) AcceptReconcile(ctx context.Context, node, bucket string) (DoubtResult, error) {
+	var res DoubtResult
+	if bucket != bus.Fleet {
+		if err := bus.ValidBucket(bucket); err != nil {
+			return res, ErrBadBucket.With("%s", err)
+		}
+	}
+	m, err := c.call(ctx, bucket, node, verbReconcile, mustJSON(reconcileBody{V: 1, Accept: true}))
+	if err != nil {
+		return res, c.named(node, err)
+	}
+	return res, readReply(verbReconcile, m.body, &res)
+}
