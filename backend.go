@@ -51,17 +51,18 @@ func (n serviceBackend) Write(ctx context.Context, bucket string, ops []api.Writ
 	}
 	results := make([]api.WriteResult, len(ops))
 	group := make([]store.Op, 0, len(ops))
+	list := make([]*guarded, 0, len(ops))
 	place := make([]int, 0, len(ops))
-	for i, op := range ops {
-		w := store.Op{Key: op.Key, Value: op.Value, Delete: op.Delete}
-		if o.SkipUnchanged && !op.Delete {
-			w.OnlyIf = changes(op.Value)
+	for i := range ops {
+		g := guardAPI(&ops[i])
+		if o.SkipUnchanged && !g.op.Delete && g.op.OnlyIf == nil {
+			g.op.OnlyIf = changes(&g.op)
 		}
-		if err := store.CheckOp(w); err != nil {
+		if err := store.CheckOp(g.op); err != nil {
 			results[i].Err = asAPIError(err)
 			continue
 		}
-		group, place = append(group, w), append(place, i)
+		group, list, place = append(group, g.op), append(list, g), append(place, i)
 	}
 	if len(group) == 0 {
 		return results, nil
@@ -71,16 +72,37 @@ func (n serviceBackend) Write(ctx context.Context, bucket string, ops []api.Writ
 		return nil, apiError(err)
 	}
 	for i, e := range entries {
-		results[place[i]] = l.outcome(group[i], e)
+		results[place[i]] = l.outcome(list[i], e)
 	}
 	return results, nil
 }
 
+// guardAPI is an operation of the API as the store takes it.
+func guardAPI(op *api.WriteOp) *guarded {
+	var c Condition
+	if op.If.Absent {
+		c = IfAbsentLocal()
+	} else if op.If != (api.Condition{}) {
+		c = IfRevisionLocal(op.If.Revision)
+	}
+	return c.guard(store.Op{Key: op.Key, Value: op.Value, Delete: op.Delete, Expiry: op.Expiry})
+}
+
+// DeletePrefix implements api.Backend.
+func (n serviceBackend) DeletePrefix(ctx context.Context, bucket string, prefix, after []byte, limit int) (int, []byte, error) {
+	b, err := n.Bucket(bucket)
+	if err != nil {
+		return 0, nil, apiError(err)
+	}
+	deleted, last, err := b.deleteSome(ctx, prefix, after, limit)
+	return deleted, last, apiError(err)
+}
+
 // writeAtomic writes the operations as one batch.
 func (l *loop) writeAtomic(ctx context.Context, ops []api.WriteOp) ([]api.WriteResult, error) {
-	batch := make([]store.Op, len(ops))
-	for i, op := range ops {
-		batch[i] = store.Op{Key: op.Key, Value: op.Value, Delete: op.Delete}
+	batch := make([]*guarded, len(ops))
+	for i := range ops {
+		batch[i] = guardAPI(&ops[i])
 	}
 	entries, err := l.writeBatch(ctx, batch)
 	if err != nil {
@@ -94,25 +116,29 @@ func (l *loop) writeAtomic(ctx context.Context, ops []api.WriteOp) ([]api.WriteR
 }
 
 // outcome tells what became of one operation: an entry without a stamp was
-// skipped, a put because nothing would change, a delete for lack of a row.
-func (l *loop) outcome(op store.Op, e oplog.Entry) api.WriteResult {
-	if !e.Stamp.IsZero() {
+// skipped, for its condition did not hold, or a put because nothing would change,
+// a delete for lack of a row.
+func (l *loop) outcome(g *guarded, e oplog.Entry) api.WriteResult {
+	switch {
+	case !e.Stamp.IsZero():
 		return api.WriteResult{Stamp: e.Stamp}
-	}
-	if op.Delete {
+	case g.failed != nil:
+		return api.WriteResult{Err: asAPIError(g.failed)}
+	case g.op.Delete:
 		return api.WriteResult{Err: api.ErrNotFound}
 	}
-	row, _, err := l.bucket.Get(op.Key)
+	row, _, err := l.bucket.Get(g.op.Key)
 	if err != nil {
 		return api.WriteResult{Err: asAPIError(err)}
 	}
 	return api.WriteResult{Stamp: row.Stamp, Unchanged: true}
 }
 
-// changes reports whether putting value would change what a reader sees.
-func changes(value []byte) func(*oplog.Entry) bool {
+// changes reports whether the op would change what a reader sees.
+func changes(op *store.Op) func(*oplog.Entry) bool {
+	value, expiry := op.Value, op.Expiry
 	return func(row *oplog.Entry) bool {
-		return row == nil || !row.Live(time.Now()) || !bytes.Equal(row.Value, value)
+		return row == nil || !row.Live(time.Now()) || row.Expiry != expiry || !bytes.Equal(row.Value, value)
 	}
 }
 
@@ -122,7 +148,9 @@ func (n serviceBackend) Scan(ctx context.Context, bucket string, o api.ScanOptio
 	if err != nil {
 		return func(yield func(oplog.Entry, error) bool) { yield(oplog.Entry{}, apiError(err)) }
 	}
-	return b.Scan(ctx, ScanOptions{Prefix: o.Prefix, After: o.After, Limit: o.Limit, KeysOnly: o.KeysOnly})
+	return b.Scan(ctx, ScanOptions{
+		Prefix: o.Prefix, Start: o.Start, End: o.End, After: o.After, Limit: o.Limit, Reverse: o.Reverse, KeysOnly: o.KeysOnly,
+	})
 }
 
 // Watch implements api.Backend.
@@ -251,6 +279,8 @@ func asAPIError(err error) *api.Error {
 		{is(ErrSlowWatcher), api.ErrSlow},
 		{is(ErrReplica), api.ErrReplica},
 		{is(ErrWiped), api.ErrWiped},
+		{is(errExists), api.ErrExists},
+		{as[*RevisionError], api.ErrRevision},
 		{as[*FencedError], api.ErrFenced},
 		{as[*RetiredError], api.ErrRetired},
 		{is(ErrNoMember), api.ErrNoMember},

@@ -3,6 +3,7 @@ package replicator
 import (
 	"bytes"
 	"context"
+	"time"
 
 	"replicator/oplog"
 	"replicator/store"
@@ -20,13 +21,15 @@ const (
 type Op struct {
 	Key, Value []byte
 	Delete     bool
+	PutOptions // of a delete only If counts
 }
 
 // Batch writes all operations or none, as one, and returns an entry for each,
 // once they are as durable as the node's Durability says. A delete of a key that
 // has no row writes nothing: its entry has no stamp. Of two operations on one
-// key the later one stays. Errors are those of Put; a *LimitError also reports
-// more than MaxBatchOps operations or MaxBatchBytes.
+// key the later one stays. Errors are those of PutWith; a *LimitError also reports
+// more than MaxBatchOps operations or MaxBatchBytes. Conditions are asked of the
+// rows as they were before the batch.
 //
 // On this node nobody sees a part of a batch. Neither does anybody on another
 // node, for as long as that follows along: what of the batch no other write has
@@ -34,15 +37,24 @@ type Op struct {
 // a new one does, or one that lacks more than 10,000 writes, may it hold a part
 // of a batch; when it is done it has the whole.
 func (b *Bucket) Batch(ctx context.Context, ops ...Op) ([]Entry, error) {
-	list := make([]store.Op, len(ops))
-	for i, op := range ops {
-		list[i] = store.Op{Key: bytes.Clone(op.Key), Value: bytes.Clone(op.Value), Delete: op.Delete}
+	now, list := time.Now(), make([]*guarded, len(ops))
+	for i := range ops {
+		op := &ops[i]
+		expiry, err := op.expiry(now)
+		if err != nil {
+			return nil, err
+		}
+		list[i] = op.If.guard(store.Op{Key: bytes.Clone(op.Key), Value: bytes.Clone(op.Value), Delete: op.Delete, Expiry: expiry})
 	}
 	return b.loop.writeBatch(ctx, list)
 }
 
 // writeBatch is write for operations that belong together.
-func (l *loop) writeBatch(ctx context.Context, ops []store.Op) ([]oplog.Entry, error) {
+func (l *loop) writeBatch(ctx context.Context, list []*guarded) ([]oplog.Entry, error) {
+	ops := make([]store.Op, len(list))
+	for i, g := range list {
+		ops[i] = g.op
+	}
 	if len(ops) == 0 {
 		return nil, nil
 	}
@@ -55,5 +67,14 @@ func (l *loop) writeBatch(ctx context.Context, ops []store.Op) ([]oplog.Entry, e
 		}
 	}
 	ops[0].Batch = len(ops)
-	return l.write(ctx, ops)
+	entries, err := l.write(ctx, ops)
+	if err != nil {
+		return nil, err // and what a condition said is still being written
+	}
+	for _, g := range list {
+		if g.failed != nil {
+			return nil, g.failed
+		}
+	}
+	return entries, nil
 }

@@ -78,10 +78,11 @@ func (b *Bucket) one(ctx context.Context, op store.Op) (Entry, error) {
 
 // ScanOptions say what a Scan yields. The zero value is the whole bucket.
 type ScanOptions struct {
-	Prefix  []byte // only keys that begin so
-	After   []byte // only keys behind this one
-	Limit   int    // at most so many rows; 0 is no limit
-	Reverse bool   // from the last key to the first
+	Prefix     []byte // only keys that begin so
+	Start, End []byte // only keys from Start up to, but without, End; nil is open
+	After      []byte // only keys behind this one, in the direction of the scan
+	Limit      int    // at most so many rows; 0 is no limit
+	Reverse    bool   // from the last key to the first
 	// KeysOnly leaves values out.
 	KeysOnly bool
 }
@@ -96,7 +97,7 @@ func (b *Bucket) Scan(ctx context.Context, o ScanOptions) iter.Seq2[Entry, error
 			return
 		}
 		rows := b.loop.bucket.Scan(store.ScanOptions{
-			Prefix: o.Prefix, After: o.After, Limit: o.Limit, Reverse: o.Reverse, KeysOnly: o.KeysOnly, Now: time.Now(),
+			Prefix: o.Prefix, Start: o.Start, End: o.End, After: o.After, Limit: o.Limit, Reverse: o.Reverse, KeysOnly: o.KeysOnly, Now: time.Now(),
 		})
 		for e, err := range rows {
 			if err == nil {

@@ -23,6 +23,10 @@ type Backend interface {
 	// Get returns the live row of key, ErrNotFound or ErrNoBucket. The caller
 	// does not change the entry's slices.
 	Get(ctx context.Context, bucket string, key []byte) (oplog.Entry, error)
+	// DeletePrefix deletes up to limit keys that begin so and lie behind after, each
+	// delete a write of its own. It returns how many it deleted and, if there may be
+	// more, the last one.
+	DeletePrefix(ctx context.Context, bucket string, prefix, after []byte, limit int) (deleted int, last []byte, err error)
 	// Write takes ops as writes of this node and returns one result for each,
 	// in order, once they are as durable as the node is set to make them. Its
 	// own error means that nothing is known to be written. It may keep the
@@ -71,6 +75,15 @@ type Backend interface {
 type WriteOp struct {
 	Key, Value []byte
 	Delete     bool
+	Expiry     int64     // milliseconds since 1970; 0: never
+	If         Condition // on the row that the node has; an op it refuses is not written
+}
+
+// A Condition is on the row that a node has when it writes. It says nothing of
+// other nodes. The zero value is none.
+type Condition struct {
+	Absent   bool      // there is no live row
+	Revision oplog.Dot // the live row is that write
 }
 
 // WriteOptions tune a Write. The zero value writes to a bucket that exists.
@@ -94,10 +107,12 @@ type WriteResult struct {
 
 // ScanOptions say what a Scan yields. The zero value is the whole bucket.
 type ScanOptions struct {
-	Prefix   []byte // only keys that begin so
-	After    []byte // only keys behind this one
-	Limit    int    // at most so many rows; 0: all
-	KeysOnly bool   // values may be left out
+	Prefix     []byte // only keys that begin so
+	Start, End []byte // only keys from Start up to, but without, End; nil is open
+	After      []byte // only keys behind this one, in the direction of the scan
+	Limit      int    // at most so many rows; 0: all
+	Reverse    bool   // from the last key to the first
+	KeysOnly   bool   // values may be left out
 }
 
 // A WatchEvent tells that a key has a new row.

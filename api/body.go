@@ -50,6 +50,16 @@ type BatchResult struct {
 	Last    uint64 `json:"last,omitempty"`
 }
 
+// A DeletedResult tells how many keys of a prefix were deleted; with a last one
+// there may be more behind it.
+type DeletedResult struct {
+	V       int     `json:"v"`
+	Node    string  `json:"node"`
+	Deleted int     `json:"deleted"`
+	Last    *string `json:"last,omitempty"`
+	LastB64 *string `json:"last_b64,omitempty"`
+}
+
 // A LoadError tells why one record was not written.
 type LoadError struct {
 	Index int    `json:"index"` // among the records of the load, from 0
@@ -81,6 +91,11 @@ type rangeBody struct {
 	PrefixB64 *string `json:"prefix_b64,omitempty"`
 	After     *string `json:"after,omitempty"`
 	AfterB64  *string `json:"after_b64,omitempty"`
+	Start     *string `json:"start,omitempty"`
+	StartB64  *string `json:"start_b64,omitempty"`
+	End       *string `json:"end,omitempty"`
+	EndB64    *string `json:"end_b64,omitempty"`
+	Reverse   bool    `json:"reverse,omitempty"`
 	Limit     int     `json:"limit,omitempty"`
 	Values    bool    `json:"values,omitempty"`
 	Full      bool    `json:"full,omitempty"`
@@ -89,34 +104,47 @@ type rangeBody struct {
 	Stop      string  `json:"stop,omitempty"`
 }
 
-// parseRange reads a rangeBody; no body asks for everything.
-func parseRange(body []byte) (b rangeBody, prefix, after []byte, err error) {
+// parseRange reads a rangeBody and its bounds; no body asks for everything.
+func parseRange(body []byte) (b rangeBody, keys ScanOptions, err error) {
 	if len(bytes.TrimSpace(body)) == 0 {
-		return b, nil, nil, nil
+		return b, keys, nil
 	}
 	if err := strictJSON(body, &b); err != nil {
-		return b, nil, nil, ErrBadRequest.With("%s", err)
+		return b, keys, ErrBadRequest.With("%s", err)
 	}
-	if b.Prefix != nil || b.PrefixB64 != nil {
-		if prefix, err = eitherData("prefix", b.Prefix, b.PrefixB64); err != nil {
-			return b, nil, nil, ErrBadRequest.With("%s", err)
+	for _, bound := range []struct {
+		name      string
+		text, b64 *string
+		into      *[]byte
+	}{
+		{"prefix", b.Prefix, b.PrefixB64, &keys.Prefix},
+		{"after", b.After, b.AfterB64, &keys.After},
+		{"start", b.Start, b.StartB64, &keys.Start},
+		{"end", b.End, b.EndB64, &keys.End},
+	} {
+		if bound.text == nil && bound.b64 == nil {
+			continue
+		}
+		if *bound.into, err = eitherData(bound.name, bound.text, bound.b64); err != nil {
+			return b, keys, ErrBadRequest.With("%s", err)
+		}
+		if len(*bound.into) > oplog.MaxKey {
+			return b, keys, ErrBadRequest.With("%s is longer than a key", bound.name)
 		}
 	}
-	if b.After != nil || b.AfterB64 != nil {
-		if after, err = eitherData("after", b.After, b.AfterB64); err != nil {
-			return b, nil, nil, ErrBadRequest.With("%s", err)
-		}
+	if b.Limit < 0 {
+		return b, keys, ErrBadRequest.With("a negative limit")
 	}
-	if len(prefix) > oplog.MaxKey || len(after) > oplog.MaxKey || b.Limit < 0 {
-		return b, nil, nil, ErrBadRequest.With("prefix or after longer than a key, or a negative limit")
-	}
-	return b, prefix, after, nil
+	return b, keys, nil
 }
 
 // setRange fills in what is asked for.
-func (b *rangeBody) setRange(prefix, after []byte) {
-	b.Prefix, b.PrefixB64 = splitData(prefix)
-	b.After, b.AfterB64 = splitData(after)
+func (b *rangeBody) setRange(keys ScanOptions) {
+	b.Prefix, b.PrefixB64 = splitData(keys.Prefix)
+	b.After, b.AfterB64 = splitData(keys.After)
+	b.Start, b.StartB64 = splitData(keys.Start)
+	b.End, b.EndB64 = splitData(keys.End)
+	b.Reverse = keys.Reverse
 }
 
 func splitData(data []byte) (text, b64 *string) {

@@ -38,7 +38,7 @@ func (c *Client) Watch(ctx context.Context, bucket string, prefix []byte, o Watc
 			return
 		}
 		ask := rangeBody{V: 1}
-		ask.setRange(prefix, nil)
+		ask.setRange(ScanOptions{Prefix: prefix})
 		err := c.follow(ctx, bucket, verbWatch, mustJSON(ask), func(head streamHead, line []byte) (bool, error) {
 			if line == nil {
 				if head.Type == streamOpen && o.Started != nil {

@@ -45,6 +45,13 @@ func (c *Client) userAsk(ctx context.Context, bucket, verb string, body []byte) 
 type PutOptions struct {
 	// Create makes a bucket that nobody has.
 	Create bool
+	// TTL is how long the row lives once a node takes it; 0: for ever.
+	TTL time.Duration
+	// Expiry is the same as a moment, in milliseconds since 1970. Not both.
+	Expiry int64
+	// If is a condition on the row at the node that takes the write. ErrExists or
+	// ErrRevision if it does not hold.
+	If Condition
 }
 
 // Put writes a value and returns which write that was.
@@ -52,11 +59,22 @@ func (c *Client) Put(ctx context.Context, bucket string, key, value []byte, o Pu
 	if err := checkOp(WriteOp{Key: key, Value: value}); err != nil {
 		return PutResult{}, err
 	}
-	body := (&Record{Key: key, Value: value}).AppendJSON(nil)
+	if o.TTL < 0 || o.TTL > 0 && o.Expiry != 0 {
+		return PutResult{}, ErrBadRequest.With("a TTL below 0, or one and an expiry")
+	}
+	verb := verbPut
+	rec := Record{Key: key, Value: value, TTL: o.TTL, Expiry: o.Expiry, If: o.If}
+	switch {
+	case o.If.Absent:
+		verb, rec.If = verbCreate, Condition{}
+	case o.If != (Condition{}):
+		verb = verbUpdate
+	}
+	body := rec.AppendJSON(nil)
 	if o.Create {
 		body = append(body[:len(body)-1], `,"create":true}`...)
 	}
-	return c.write(ctx, bucket, verbPut, body)
+	return c.write(ctx, bucket, verb, body)
 }
 
 // Delete deletes a key and returns which write that was.
@@ -65,6 +83,39 @@ func (c *Client) Delete(ctx context.Context, bucket string, key []byte) (PutResu
 		return PutResult{}, err
 	}
 	return c.write(ctx, bucket, verbDel, key)
+}
+
+// DeleteLocal deletes a key if its row at the node is still that revision. Else it
+// returns ErrRevision.
+func (c *Client) DeleteLocal(ctx context.Context, bucket string, key []byte, revision oplog.Dot) (PutResult, error) {
+	if err := checkKey(key); err != nil {
+		return PutResult{}, err
+	}
+	rec := Record{Key: key, Bare: true, Deleted: true, If: Condition{Revision: revision}}
+	return c.write(ctx, bucket, verbUpdate, rec.AppendJSON(nil))
+}
+
+// DeletePrefix deletes all keys that begin so, and returns how many. After an
+// error those before it are deleted.
+func (c *Client) DeletePrefix(ctx context.Context, bucket string, prefix []byte) (deleted int, err error) {
+	for after := []byte(nil); ; {
+		var ask rangeBody
+		ask.setRange(ScanOptions{Prefix: prefix, After: after})
+		m, err := c.userAsk(ctx, bucket, verbDelAll, mustJSON(ask))
+		if err != nil {
+			return deleted, err
+		}
+		var res DeletedResult
+		if err := readReply(verbDelAll, m.body, &res); err != nil {
+			return deleted, err
+		}
+		if deleted += res.Deleted; res.Last == nil && res.LastB64 == nil {
+			return deleted, nil
+		}
+		if after, err = eitherData("last", res.Last, res.LastB64); err != nil {
+			return deleted, fmt.Errorf("reply to %s: %w", verbDelAll, err)
+		}
+	}
 }
 
 func (c *Client) write(ctx context.Context, bucket, verb string, body []byte) (PutResult, error) {
@@ -124,19 +175,21 @@ func (c *Client) Batch(ctx context.Context, bucket string, lines []byte, o PutOp
 
 // ListOptions say what a List yields. The zero value is every key.
 type ListOptions struct {
-	Prefix []byte // only keys that begin so
-	After  []byte // only keys behind this one
-	Values bool   // with values
-	Full   bool   // with stamps and expiries
+	Prefix     []byte // only keys that begin so
+	Start, End []byte // only keys from Start up to, but without, End; nil is open
+	After      []byte // only keys behind this one, in the direction of the list
+	Limit      int    // at most so many; 0: all
+	Reverse    bool   // from the last key to the first
+	Values     bool   // with values, and when they expire
+	Full       bool   // with stamps
 }
 
 // List yields the keys of a bucket in order, page by page: each page shows one
 // moment, all pages together do not.
 func (c *Client) List(ctx context.Context, bucket string, o ListOptions) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
-		after := o.After
-		for {
-			records, more, err := c.page(ctx, bucket, o, after)
+		for left := o.Limit; ; {
+			records, more, err := c.page(ctx, bucket, o, left)
 			if err != nil {
 				yield(Record{}, err)
 				return
@@ -145,7 +198,10 @@ func (c *Client) List(ctx context.Context, bucket string, o ListOptions) iter.Se
 				if !yield(r, nil) {
 					return
 				}
-				after = r.Key
+				if left--; left == 0 {
+					return
+				}
+				o.After = r.Key
 			}
 			if !more || len(records) == 0 {
 				return
@@ -154,9 +210,9 @@ func (c *Client) List(ctx context.Context, bucket string, o ListOptions) iter.Se
 	}
 }
 
-func (c *Client) page(ctx context.Context, bucket string, o ListOptions, after []byte) ([]Record, bool, error) {
-	ask := rangeBody{V: 1, Values: o.Values, Full: o.Full}
-	ask.setRange(o.Prefix, after)
+func (c *Client) page(ctx context.Context, bucket string, o ListOptions, limit int) ([]Record, bool, error) {
+	ask := rangeBody{V: 1, Values: o.Values, Full: o.Full, Limit: max(limit, 0)}
+	ask.setRange(ScanOptions{Prefix: o.Prefix, Start: o.Start, End: o.End, After: o.After, Reverse: o.Reverse})
 	m, err := c.userAsk(ctx, bucket, verbLs, mustJSON(ask))
 	if err != nil {
 		return nil, false, err

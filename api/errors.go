@@ -44,6 +44,8 @@ var (
 	ErrSlow       = &Error{"slow", 408, "the client reads too slowly"}
 	ErrLapsed     = &Error{"lapsed", 408, "the lease was not renewed"}
 	ErrWiped      = &Error{"wiped", 410, "the replica has emptied the bucket and fills it anew"}
+	ErrExists     = &Error{"exists", 412, "the key exists on this node"}
+	ErrRevision   = &Error{"revision", 412, "the key is at another revision on this node"}
 	ErrTooLarge   = &Error{"too_large", 413, "too large"}
 	ErrFenced     = &Error{"fenced", 423, "writes are fenced"}
 	ErrOverloaded = &Error{"overloaded", 429, "overloaded, try again"}

@@ -87,6 +87,11 @@ func (f *fake) Write(_ context.Context, bucket string, ops []api.WriteOp, o api.
 		}
 		f.rows[bucket] = map[string]oplog.Entry{}
 	}
+	for _, op := range ops {
+		if err := f.refuses(bucket, op); o.Atomic && err != nil {
+			return nil, err
+		}
+	}
 	out := make([]api.WriteResult, 0, len(ops))
 	for _, op := range ops {
 		if _, ok := f.rows[bucket][string(op.Key)]; o.Atomic && op.Delete && !ok {
@@ -98,14 +103,30 @@ func (f *fake) Write(_ context.Context, bucket string, ops []api.WriteOp, o api.
 	return out, nil
 }
 
+// refuses returns why the op's condition does not hold.
+func (f *fake) refuses(bucket string, op api.WriteOp) *api.Error {
+	old, ok := f.rows[bucket][string(op.Key)]
+	live := ok && !old.Tombstone
+	switch {
+	case op.If.Absent && live:
+		return api.ErrExists
+	case op.If.Revision.Seq != 0 && (!live || old.Dot() != op.If.Revision):
+		return api.ErrRevision
+	}
+	return nil
+}
+
 func (f *fake) write(bucket string, op api.WriteOp, o api.WriteOptions) api.WriteResult {
 	old, ok := f.rows[bucket][string(op.Key)]
+	if err := f.refuses(bucket, op); err != nil {
+		return api.WriteResult{Err: err}
+	}
 	if o.SkipUnchanged && ok && !old.Tombstone && !op.Delete && bytes.Equal(old.Value, op.Value) {
 		return api.WriteResult{Stamp: old.Stamp, Unchanged: true}
 	}
 	f.seq++
 	e := oplog.Entry{
-		Key: bytes.Clone(op.Key), Value: bytes.Clone(op.Value), Tombstone: op.Delete,
+		Key: bytes.Clone(op.Key), Value: bytes.Clone(op.Value), Tombstone: op.Delete, Expiry: op.Expiry,
 		Stamp: oplog.Stamp{
 			HLC:    oplog.HLCAt(time.Unix(1700000000, 0)) + oplog.HLC(f.seq),
 			Origin: oplog.Origin{Node: f.name, Epoch: 7}, Seq: f.seq,
@@ -118,6 +139,22 @@ func (f *fake) write(bucket string, op api.WriteOp, o api.WriteOptions) api.Writ
 		}
 	}
 	return api.WriteResult{Stamp: e.Stamp}
+}
+
+func (f *fake) DeletePrefix(ctx context.Context, bucket string, prefix, after []byte, limit int) (int, []byte, error) {
+	n, last := 0, []byte(nil)
+	for e, err := range f.Scan(ctx, bucket, api.ScanOptions{Prefix: prefix, After: after, Limit: limit}) {
+		if err != nil {
+			return n, nil, err
+		}
+		if _, err := f.Write(ctx, bucket, []api.WriteOp{{Key: e.Key, Delete: true}}, api.WriteOptions{}); err != nil {
+			return n, nil, err
+		}
+		if n++; n == limit {
+			last = e.Key
+		}
+	}
+	return n, last, nil
 }
 
 func (f *fake) Scan(_ context.Context, bucket string, o api.ScanOptions) iter.Seq2[oplog.Entry, error] {

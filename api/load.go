@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"time"
 )
 
 // load takes many records in one request. A record that is refused leaves the
@@ -57,7 +58,7 @@ type loading struct {
 func parseLoad(body []byte) (*loading, error) {
 	l := &loading{}
 	body = l.takeHead(body)
-	n := 0
+	n, now := 0, time.Now()
 	for line := range lines(body) {
 		if n >= MaxOps {
 			return nil, ErrTooLarge.With("more than %d records in one load", MaxOps)
@@ -69,7 +70,7 @@ func parseLoad(body []byte) (*loading, error) {
 		if rec.Bare && !rec.Deleted {
 			return nil, ErrBadRequest.With("record %d: no value", n)
 		}
-		l.add(n, WriteOp{Key: rec.Key, Value: rec.Value, Delete: rec.Deleted})
+		l.add(n, rec.op(now))
 		n++
 	}
 	return l, nil

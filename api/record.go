@@ -24,6 +24,10 @@ type Record struct {
 	Stamp   oplog.Stamp // zero: the line tells none
 	Expiry  int64       // milliseconds since 1970; 0: never
 	Node    string      // which node told
+
+	// Of a record that is to be written.
+	TTL time.Duration // instead of Expiry, from when a node takes it; 0: none
+	If  Condition
 }
 
 // recordOf returns e as a record with its stamp.
@@ -57,6 +61,12 @@ func (r *Record) AppendJSON(b []byte) []byte {
 	}
 	if r.Expiry != 0 {
 		b = append(append(append(b, `,"expiry":"`...), formatMillis(r.Expiry)...), '"')
+	}
+	if r.TTL != 0 {
+		b = append(append(append(b, `,"ttl":"`...), r.TTL.String()...), '"')
+	}
+	if r.If != (Condition{}) {
+		b = appendText(append(b, `,"if_local":`...), []byte(r.If.String()))
 	}
 	if r.Node != "" {
 		b = appendText(append(b, `,"node":`...), []byte(r.Node))
@@ -146,6 +156,63 @@ type recordJSON struct {
 	Expiry    string          `json:"expiry"`
 	Node      string          `json:"node"`
 	Create    bool            `json:"create"`
+	TTL       string          `json:"ttl"`
+	IfLocal   string          `json:"if_local"`
+}
+
+// orders reads what the record says of how it is to be written.
+func (j *recordJSON) orders(r *Record) (err error) {
+	if j.TTL != "" {
+		if r.TTL, err = time.ParseDuration(j.TTL); err != nil || r.TTL <= 0 {
+			return fmt.Errorf("ttl %q: want a time above 0, as 90s or 1h30m", clip(j.TTL))
+		}
+	}
+	if r.TTL != 0 && r.Expiry != 0 {
+		return errors.New("both a ttl and an expiry")
+	}
+	if r.Deleted && (r.TTL != 0 || r.Expiry != 0) {
+		return errors.New("a delete has neither a ttl nor an expiry")
+	}
+	r.If, err = ParseCondition(j.IfLocal)
+	return err
+}
+
+// absentText is how a Condition says that there is to be no row.
+const absentText = "absent"
+
+// ParseCondition reads what Condition.String writes.
+func ParseCondition(text string) (Condition, error) {
+	switch text {
+	case "":
+		return Condition{}, nil
+	case absentText:
+		return Condition{Absent: true}, nil
+	}
+	dot, err := oplog.ParseDot(text)
+	if err != nil || dot.Seq == 0 {
+		return Condition{}, fmt.Errorf("condition %q: want %s, or a revision as node/16 hex digits:number", clip(text), absentText)
+	}
+	return Condition{Revision: dot}, nil
+}
+
+// String returns the condition as it stands in requests: empty for none.
+func (c Condition) String() string {
+	switch {
+	case c.Absent:
+		return absentText
+	case c == Condition{}:
+		return ""
+	}
+	return c.Revision.String()
+}
+
+// op returns the write that the record stands for.
+func (r *Record) op(now time.Time) WriteOp {
+	op := WriteOp{Key: r.Key, Value: r.Value, Delete: r.Deleted, Expiry: r.Expiry, If: r.If}
+	if r.TTL > 0 {
+		op.Expiry = now.Add(r.TTL).UnixMilli()
+	}
+	return op
 }
 
 // ParseRecord reads one line of JSON. The record owns its bytes.
@@ -167,8 +234,10 @@ func parseRecord(line []byte) (Record, bool, error) {
 	if err := j.value(&r); err != nil {
 		return Record{}, false, err
 	}
-	err = j.stamp(&r)
-	return r, j.Create, err
+	if err := j.stamp(&r); err != nil {
+		return Record{}, false, err
+	}
+	return r, j.Create, j.orders(&r)
 }
 
 func (j *recordJSON) value(r *Record) error {

@@ -271,7 +271,7 @@ func (s *Service) aboutStream(ask rangeBody) (*reply, error) {
 }
 
 func (s *Service) watch(_ context.Context, r *request) (*reply, error) {
-	ask, prefix, _, err := parseRange(r.body)
+	ask, keys, err := parseRange(r.body)
 	if err != nil {
 		return nil, err
 	}
@@ -282,7 +282,7 @@ func (s *Service) watch(_ context.Context, r *request) (*reply, error) {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancelCause(s.ctx)
-	events := s.backend.Watch(ctx, r.bucket, prefix)
+	events := s.backend.Watch(ctx, r.bucket, keys.Prefix)
 	return nil, s.startStream(r, ctx, cancel, func(_ context.Context, push func([]byte) bool) error {
 		for ev, err := range events {
 			if err != nil {
@@ -299,7 +299,7 @@ func (s *Service) watch(_ context.Context, r *request) (*reply, error) {
 }
 
 func (s *Service) sync(_ context.Context, r *request) (*reply, error) {
-	ask, _, _, err := parseRange(r.body)
+	ask, _, err := parseRange(r.body)
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 	"strconv"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -15,7 +16,11 @@ import (
 const (
 	verbGet    = "get"
 	verbPut    = "put"
+	verbCreate = "create"
+	verbUpdate = "update"
 	verbDel    = "del"
+	verbDelAll = "delprefix"
+	verbMGet   = "mget"
 	verbLoad   = "load"
 	verbBatch  = "batch"
 	verbLs     = "ls"
@@ -38,7 +43,7 @@ const (
 // anyVerbs are those that any node may answer: one request, one reply. Those of
 // masterVerbs it may if it is a master.
 var (
-	anyVerbs    = []string{verbGet, verbLs, verbStatus}
+	anyVerbs    = []string{verbGet, verbMGet, verbLs, verbStatus}
 	masterVerbs = []string{verbPut, verbDel}
 )
 
@@ -46,7 +51,11 @@ func (s *Service) verbs() map[string]handler {
 	return map[string]handler{
 		verbGet:    s.ready(s.get),
 		verbPut:    s.ready(s.put),
+		verbCreate: s.ready(s.put),
+		verbUpdate: s.ready(s.put),
 		verbDel:    s.ready(s.del),
+		verbDelAll: s.ready(s.deletePrefix),
+		verbMGet:   s.ready(s.getMany),
 		verbLoad:   s.ready(s.load),
 		verbBatch:  s.ready(s.batch),
 		verbLs:     s.ready(s.list),
@@ -121,14 +130,47 @@ func (s *Service) put(ctx context.Context, r *request) (*reply, error) {
 	if err != nil {
 		return nil, ErrBadRequest.With("%s", err)
 	}
-	if rec.Bare || rec.Deleted {
+	if rec.Bare && !rec.Deleted || rec.Deleted && r.verb != verbUpdate {
 		return nil, ErrBadRequest.With("no value")
 	}
-	return s.writeOne(ctx, r, WriteOp{Key: rec.Key, Value: rec.Value}, WriteOptions{CreateBucket: create})
+	switch {
+	case r.verb == verbCreate && rec.If != (Condition{}):
+		return nil, ErrBadRequest.With("if_local in a create, which has its own condition")
+	case r.verb == verbCreate:
+		rec.If = Condition{Absent: true}
+	case r.verb == verbUpdate && rec.If.Revision.Seq == 0:
+		return nil, ErrBadRequest.With("an update without the revision that it is for, under if_local")
+	}
+	return s.writeOne(ctx, r, rec.op(time.Now()), WriteOptions{CreateBucket: create})
 }
 
 func (s *Service) del(ctx context.Context, r *request) (*reply, error) {
 	return s.writeOne(ctx, r, WriteOp{Key: r.body, Delete: true}, WriteOptions{})
+}
+
+// deletePrefix deletes a page of keys; its client asks again behind the last one.
+func (s *Service) deletePrefix(ctx context.Context, r *request) (*reply, error) {
+	if err := userBucket(r); err != nil {
+		return nil, err
+	}
+	ask, keys, err := parseRange(r.body)
+	if err != nil {
+		return nil, err
+	}
+	if keys.Start != nil || keys.End != nil || ask.Reverse || ask.Values || ask.Full {
+		return nil, ErrBadRequest.With("keys are deleted by prefix, after and limit alone")
+	}
+	limit := pageKeys
+	if ask.Limit > 0 {
+		limit = min(limit, ask.Limit)
+	}
+	res := DeletedResult{V: 1, Node: s.backend.Name()}
+	var last []byte
+	if res.Deleted, last, err = s.backend.DeletePrefix(ctx, r.bucket, keys.Prefix, keys.After, limit); err != nil {
+		return nil, err
+	}
+	res.Last, res.LastB64 = splitData(last)
+	return &reply{body: mustJSON(res)}, nil
 }
 
 func (s *Service) writeOne(ctx context.Context, r *request, op WriteOp, o WriteOptions) (*reply, error) {
@@ -169,7 +211,7 @@ func (s *Service) list(ctx context.Context, r *request) (*reply, error) {
 	if err := userBucket(r); err != nil {
 		return nil, err
 	}
-	ask, prefix, after, err := parseRange(r.body)
+	ask, keys, err := parseRange(r.body)
 	if err != nil {
 		return nil, err
 	}
@@ -178,9 +220,8 @@ func (s *Service) list(ctx context.Context, r *request) (*reply, error) {
 		limit = min(limit, ask.Limit)
 	}
 	// One row more than fits tells whether there is more.
-	rows := s.backend.Scan(ctx, r.bucket, ScanOptions{
-		Prefix: prefix, After: after, Limit: limit + 1, KeysOnly: !ask.Values,
-	})
+	keys.Limit, keys.KeysOnly, keys.Reverse = limit+1, !ask.Values, ask.Reverse
+	rows := s.backend.Scan(ctx, r.bucket, keys)
 	p, err := gather(rows, ask, limit)
 	if err != nil {
 		return nil, err
@@ -200,8 +241,11 @@ func gather(rows iter.Seq2[oplog.Entry, error], ask rangeBody, limit int) (page,
 			break
 		}
 		rec := Record{Key: e.Key, Value: e.Value, Bare: !ask.Values}
+		if ask.Values || ask.Full {
+			rec.Expiry = e.Expiry // what is written elsewhere again must not live for ever
+		}
 		if ask.Full {
-			rec.Stamp, rec.Expiry = e.Stamp, e.Expiry
+			rec.Stamp = e.Stamp
 		}
 		before := len(p.body)
 		p.body = append(rec.AppendJSON(p.body), '\n')

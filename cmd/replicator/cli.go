@@ -18,8 +18,10 @@ type cli struct {
 
 	Serve     serveCmd     `cmd:"" help:"Run a node."`
 	Put       putCmd       `cmd:"" help:"Write a value."`
-	Get       getCmd       `cmd:"" help:"Print a value: its bytes alone."`
-	Del       delCmd       `cmd:"" help:"Delete a key."`
+	Create    createCmd    `cmd:"" help:"Write a value if the node has none."`
+	Update    updateCmd    `cmd:"" help:"Replace one revision of a value at the node."`
+	Get       getCmd       `cmd:"" help:"Print a value, its bytes alone, or several."`
+	Del       delCmd       `cmd:"" help:"Delete a key, or all that begin alike."`
 	Ls        lsCmd        `cmd:"" help:"List keys."`
 	Watch     watchCmd     `cmd:"" help:"Print changes as they happen."`
 	Status    statusCmd    `cmd:"" help:"Tell how a node stands."`

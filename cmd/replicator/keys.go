@@ -1,11 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"strconv"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -62,6 +64,23 @@ type putCmd struct {
 	Key    string `arg:"" help:"The key."`
 	Value  string `arg:"" help:"The value; - reads it from standard input."`
 	Create bool   `help:"Make the bucket if nobody has it."`
+	lifeFlags
+}
+
+// lifeFlags say how long a row lives.
+type lifeFlags struct {
+	TTL     time.Duration `name:"ttl" xor:"life" placeholder:"TIME" help:"The value is gone after that, as 90s or 24h, on every node by its own clock."`
+	Expires *time.Time    `xor:"life" format:"rfc3339" placeholder:"WHEN" help:"The same as a moment: 2030-01-31T12:00:00Z."`
+}
+
+func (f lifeFlags) set(o *api.PutOptions) error {
+	if f.TTL < 0 {
+		return usage(fmt.Errorf("--ttl %v: want a time above 0", f.TTL))
+	}
+	if o.TTL = f.TTL; f.Expires != nil {
+		o.Expiry = f.Expires.UnixMilli()
+	}
+	return nil
 }
 
 // Help implements kong.HelpProvider.
@@ -70,11 +89,18 @@ func (putCmd) Help() string {
 
     replicator put colour red
     replicator put -b photos --create cat.jpg - < cat.jpg
+    replicator put session/7 token --ttl 30m
     replicator put -- -5 "a key that begins with a hyphen"`
 }
 
 // Run writes the value and prints which write that was.
-func (c *putCmd) Run(a *app) error {
+func (c *putCmd) Run(a *app) error { return c.write(a, api.Condition{}) }
+
+func (c *putCmd) write(a *app, cond api.Condition) error {
+	o := api.PutOptions{Create: c.Create, If: cond}
+	if err := c.set(&o); err != nil {
+		return err
+	}
 	key, err := c.key(c.Key)
 	if err != nil {
 		return err
@@ -91,7 +117,7 @@ func (c *putCmd) Run(a *app) error {
 		return err
 	}
 	defer done()
-	res, err := client.Put(a.ctx, c.Bucket, key, value, api.PutOptions{Create: c.Create})
+	res, err := client.Put(a.ctx, c.Bucket, key, value, o)
 	if err != nil {
 		return err
 	}
@@ -124,7 +150,7 @@ type getCmd struct {
 	nodeFlag
 	keyFlag
 	jsonFlag
-	Key string `arg:"" help:"The key."`
+	Keys []string `name:"key" arg:"" help:"The key, or several."`
 }
 
 // Help implements kong.HelpProvider.
@@ -134,21 +160,29 @@ func (getCmd) Help() string {
     replicator get colour
     replicator get -b photos cat.jpg > cat.jpg
     replicator get colour --json
+    replicator get colour size weight
 
-The bytes of the value alone are printed, no newline is added. --json adds who wrote it and which node answered. A key that is not there is exit code 3.`
+The bytes of the value alone are printed, no newline is added. --json adds who wrote it and which node answered; several keys are always printed so, one a line. A key that is not there is exit code 3, also if others are.`
 }
 
 // Run prints the value.
 func (c *getCmd) Run(a *app) error {
-	key, err := c.key(c.Key)
-	if err != nil {
-		return err
+	keys := make([][]byte, len(c.Keys))
+	for i, arg := range c.Keys {
+		var err error
+		if keys[i], err = c.key(arg); err != nil {
+			return err
+		}
 	}
 	client, done, err := a.bucketClient(c.Bucket, c.Node)
 	if err != nil {
 		return err
 	}
 	defer done()
+	if len(keys) > 1 {
+		return c.many(a, client, keys)
+	}
+	key := keys[0]
 	r, err := client.Get(a.ctx, c.Bucket, key)
 	if err != nil {
 		return missing(err, c.show(key), c.Bucket)
@@ -160,12 +194,34 @@ func (c *getCmd) Run(a *app) error {
 	return err
 }
 
+// many prints the rows of several keys, and names one that has none.
+func (c *getCmd) many(a *app, client *api.Client, keys [][]byte) error {
+	found, err := client.GetMany(a.ctx, c.Bucket, keys...)
+	for i := range found {
+		if err := a.printRecord(&found[i]); err != nil {
+			return err
+		}
+	}
+	if err != nil {
+		return err
+	}
+	for _, key := range keys {
+		if len(found) == 0 || !bytes.Equal(found[0].Key, key) {
+			return missing(api.ErrNotFound, c.show(key), c.Bucket)
+		}
+		found = found[1:]
+	}
+	return nil
+}
+
 type delCmd struct {
 	bucketFlag
 	nodeFlag
 	keyFlag
 	jsonFlag
-	Key string `arg:"" help:"The key."`
+	Key     string  `arg:"" optional:"" help:"The key."`
+	IfLocal string  `xor:"what" placeholder:"REVISION" help:"Only if the row at the node is still that one, as put prints it and get --json tells it: origin:seq."`
+	Under   *string `xor:"what" placeholder:"PREFIX" help:"Every key that begins so, one after the other."`
 }
 
 // Help implements kong.HelpProvider.
@@ -174,12 +230,20 @@ func (delCmd) Help() string {
 
     replicator del colour
     replicator del --key-b64 AP8=
+    replicator del --under session/
 
 A key that is not there is exit code 3.`
 }
 
 // Run deletes the key and prints which write that was.
 func (c *delCmd) Run(a *app) error {
+	if c.Under != nil {
+		return c.runPrefix(a)
+	}
+	cond, err := revisionFlag(c.IfLocal)
+	if err != nil {
+		return err
+	}
 	key, err := c.key(c.Key)
 	if err != nil {
 		return err
@@ -189,11 +253,49 @@ func (c *delCmd) Run(a *app) error {
 		return err
 	}
 	defer done()
-	res, err := client.Delete(a.ctx, c.Bucket, key)
+	var res api.PutResult
+	if c.IfLocal != "" {
+		res, err = client.DeleteLocal(a.ctx, c.Bucket, key, cond.Revision)
+	} else {
+		res, err = client.Delete(a.ctx, c.Bucket, key)
+	}
 	if err != nil {
 		return missing(err, c.show(key), c.Bucket)
 	}
 	return a.printPut(c.JSON, res)
+}
+
+// runPrefix deletes the keys and prints how many.
+func (c *delCmd) runPrefix(a *app) error {
+	if c.Key != "" {
+		return usage(errors.New("a key, or --under, not both"))
+	}
+	prefix, err := c.bytes(*c.Under)
+	if err != nil {
+		return err
+	}
+	client, done, err := a.bucketClient(c.Bucket, c.Node)
+	if err != nil {
+		return err
+	}
+	defer done()
+	deleted, err := client.DeletePrefix(a.ctx, c.Bucket, prefix)
+	if err != nil {
+		return fmt.Errorf("%w; %d keys were deleted before", err, deleted)
+	}
+	if c.JSON {
+		return a.printJSON(map[string]int{"v": 1, "deleted": deleted})
+	}
+	return a.printf("%d keys deleted\n", deleted)
+}
+
+// revisionFlag reads the revision that a flag gives, if it does.
+func revisionFlag(text string) (api.Condition, error) {
+	cond, err := api.ParseCondition(text)
+	if err != nil || cond.Absent {
+		return cond, usage(fmt.Errorf("--if-local %q: want a revision as put prints it, origin:seq", text))
+	}
+	return cond, nil
 }
 
 // missing names the key in an error that says it is not there.

@@ -2,6 +2,8 @@ package main
 
 import (
 	"bufio"
+	"errors"
+	"fmt"
 
 	"replicator/api"
 )
@@ -11,7 +13,13 @@ type lsCmd struct {
 	nodeFlag
 	keyFlag
 	jsonFlag
-	Prefix string `name:"prefix-arg" arg:"" optional:"" help:"Only keys that begin so."`
+	Prefix  string  `name:"prefix-arg" arg:"" optional:"" help:"Only keys that begin so."`
+	Start   *string `help:"Only keys from this one on."`
+	End     *string `help:"Only keys before this one."`
+	After   *string `help:"Only keys behind this one, in the direction of the list: go on where one stopped."`
+	Limit   int     `short:"n" help:"At most so many keys. Default: all."`
+	Reverse bool    `help:"From the last key to the first."`
+	Values  bool    `help:"With --json: with values and stamps."`
 }
 
 // Help implements kong.HelpProvider.
@@ -20,6 +28,7 @@ func (lsCmd) Help() string {
 
     replicator ls
     replicator ls fruit/ -b orders
+    replicator ls --start 2026-01 --end 2026-02 --reverse -n 10
     replicator ls --json
 
 Keys come in order, one a line. A key that would not be one readable line is quoted; --key-b64 and --json show every key exactly.`
@@ -27,7 +36,7 @@ Keys come in order, one a line. A key that would not be one readable line is quo
 
 // Run prints the keys, page by page.
 func (c *lsCmd) Run(a *app) error {
-	prefix, err := c.bytes(c.Prefix)
+	o, err := c.options()
 	if err != nil {
 		return err
 	}
@@ -37,7 +46,7 @@ func (c *lsCmd) Run(a *app) error {
 	}
 	defer done()
 	out := bufio.NewWriterSize(a.out, 64<<10)
-	for r, err := range client.List(a.ctx, c.Bucket, api.ListOptions{Prefix: prefix}) {
+	for r, err := range client.List(a.ctx, c.Bucket, o) {
 		if err != nil {
 			_ = out.Flush() // what was read stays readable
 			return err
@@ -52,4 +61,27 @@ func (c *lsCmd) Run(a *app) error {
 		}
 	}
 	return out.Flush()
+}
+
+func (c *lsCmd) options() (api.ListOptions, error) {
+	o := api.ListOptions{Limit: c.Limit, Reverse: c.Reverse, Values: c.Values, Full: c.Values}
+	switch {
+	case c.Limit < 0:
+		return o, usage(fmt.Errorf("--limit %d: want a number above 0", c.Limit))
+	case c.Values && !c.JSON:
+		return o, usage(errors.New("--values goes with --json: a value may be any bytes"))
+	}
+	for _, bound := range []struct {
+		text *string
+		into *[]byte
+	}{{&c.Prefix, &o.Prefix}, {c.Start, &o.Start}, {c.End, &o.End}, {c.After, &o.After}} {
+		if bound.text == nil {
+			continue
+		}
+		var err error
+		if *bound.into, err = c.bytes(*bound.text); err != nil {
+			return o, err
+		}
+	}
+	return o, nil
 }

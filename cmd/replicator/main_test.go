@@ -125,7 +125,7 @@ func TestEveryCommandHasAnExample(t *testing.T) {
 			leaves = append(leaves, child)
 		}
 	}
-	if len(leaves) != 23 {
+	if len(leaves) != 25 {
 		t.Errorf("%d commands", len(leaves))
 	}
 	for _, leaf := range leaves {
@@ -239,6 +239,24 @@ func TestNodeAndEveryCommand(t *testing.T) {
 		{"{\"key\":\"x\",\"value\":\"2\"}\n{\"key\":\"y\",\"value\":\"2\"}\n", "batch -", "a/...", 0},
 		{"{\"key\":\"x\",\"deleted\":true}\n{\"key\":\"y\"}\n", "batch -", "", 1},
 		{"{\"key\":\"nope\",\"deleted\":true}\n", "batch -", "nothing to write\n", 0},
+		{"", "create colour blue", "", 6},
+		{"", "create fresh 1", "a/...", 0},
+		{"", "update fresh 2 --if-local a/0000000000000001:1", "", 6},
+		{"", "update fresh 2 --if-local nonsense", "", 2},
+		{"", "del fresh --if-local a/0000000000000001:1", "", 6},
+		{"", "del fresh", "a/...", 0},
+		{"", "put tmp/1 v --ttl 1h", "a/...", 0},
+		{"", "put tmp/2 v --ttl -1s", "", 2},
+		{"", "put tmp/2 v --ttl 1s --expires 2030-01-01T00:00:00Z", "", 2},
+		{"", "get colour none tmp/1", `{"key":"colour","value":"red",...`, 3},
+		{"", "ls --start c --end e --reverse", "colour\n", 0},
+		{"", "ls -n 1 --reverse", "y\n", 0},
+		{"", "ls --values", "", 2},
+		{"", "ls tmp/ --values --json", `{"key":"tmp/1","value":"v","origin":"a/...`, 0},
+		{"", "del --under tmp/", "1 keys deleted\n", 0},
+		{"", "del --under tmp/ --json", "{\"deleted\":0,\"v\":1}\n", 0},
+		{"", "del", "", 2},
+		{"", "del x --under tmp/", "", 2},
 		{"", "del colour", "a/...", 0},
 		{"", "del colour", "", 3},
 		{"", "get colour", "", 3},

@@ -22,6 +22,7 @@ const (
 	exitNotFound  = 3
 	exitBehind    = 4
 	exitDivergent = 5
+	exitRevision  = 6
 )
 
 // An exitError ends the program with a code; it prints nothing if Err is nil.
@@ -61,6 +62,8 @@ func exitCode(err error) int {
 	switch {
 	case errors.Is(err, api.ErrNotFound):
 		return exitNotFound
+	case errors.Is(err, api.ErrExists), errors.Is(err, api.ErrRevision):
+		return exitRevision
 	case errors.Is(err, api.ErrBadKey), errors.Is(err, api.ErrBadBucket):
 		return exitUsage
 	}

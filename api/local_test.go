@@ -1,0 +1,181 @@
+package api_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/micro"
+
+	"replicator/api"
+	"replicator/oplog"
+)
+
+func dotOf(t *testing.T, res api.PutResult) oplog.Dot {
+	t.Helper()
+	o, err := oplog.ParseOrigin(res.Origin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return oplog.Dot{Origin: o, Seq: res.Seq}
+}
+
+// TestConditionsHaveCodes: those of a client and those of a bare request.
+func TestConditionsHaveCodes(t *testing.T) {
+	_, c, nc := pair(t)
+	ctx, key := t.Context(), []byte("k")
+	put := func(value string, cond api.Condition) (api.PutResult, error) {
+		return c.Put(ctx, "default", key, []byte(value), api.PutOptions{If: cond})
+	}
+	first, err := put("1", api.Condition{Absent: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := put("2", api.Condition{Absent: true}); !errors.Is(err, api.ErrExists) {
+		t.Errorf("created twice: %v", err)
+	}
+	second, err := put("2", api.Condition{Revision: dotOf(t, first)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := put("3", api.Condition{Revision: dotOf(t, first)}); !errors.Is(err, api.ErrRevision) {
+		t.Errorf("updated an old revision: %v", err)
+	}
+	if _, err := c.DeleteLocal(ctx, "default", key, dotOf(t, first)); !errors.Is(err, api.ErrRevision) {
+		t.Errorf("deleted an old revision: %v", err)
+	}
+	for subject, tt := range map[string]struct{ body, code string }{
+		"create": {`{"key":"k","value":"x"}`, "412"},
+		"update": {`{"key":"k","value":"x"}`, "400"}, // without a revision
+		"put":    {`{"key":"k","value":"x","if_local":"absent"}`, "412"},
+		"batch":  {`{"key":"new","value":"x"}` + "\n" + `{"key":"k","value":"x","if_local":"a/0000000000000007:99"}`, "412"},
+	} {
+		m, err := nc.Request("replicator.default.api.a."+subject, []byte(tt.body), 2*time.Second)
+		if err != nil || m.Header.Get(micro.ErrorCodeHeader) != tt.code {
+			t.Errorf("%s: %v, %s %v", subject, err, m.Data, m.Header)
+		}
+	}
+	for _, body := range []string{
+		`{"key":"k","value":"x","if_local":"nonsense"}`, `{"key":"k","value":"x","if_local":"a/0000000000000007:0"}`,
+		`{"key":"k","value":"x","ttl":"soon"}`, `{"key":"k","value":"x","ttl":"-1s"}`, `{"key":"k","value":"x","ttl":"0s"}`,
+		`{"key":"k","value":"x","ttl":"1s","expiry":"2030-01-01T00:00:00Z"}`, `{"key":"k","value":"x","expiry":"tomorrow"}`,
+		`{"key":"k","deleted":true,"ttl":"1s","if_local":"a/0000000000000007:2"}`,
+	} {
+		m, err := nc.Request("replicator.default.api.a.update", []byte(body), 2*time.Second)
+		if err != nil || m.Header.Get(micro.ErrorCodeHeader) != "400" {
+			t.Errorf("%s: %v, %s", body, err, m.Data)
+		}
+	}
+	if _, err := c.DeleteLocal(ctx, "default", key, dotOf(t, second)); err != nil {
+		t.Error(err)
+	}
+	if _, err := c.Get(ctx, "default", []byte("new")); !errors.Is(err, api.ErrNotFound) {
+		t.Errorf("a part of a refused batch was written: %v", err)
+	}
+}
+
+// TestExpiryTravels: with a put, a load and a list, so that an export imported
+// again does not live for ever.
+func TestExpiryTravels(t *testing.T) {
+	_, c, _ := pair(t)
+	ctx, at := t.Context(), time.Now().Add(time.Hour).UnixMilli()
+	if _, err := c.Put(ctx, "default", []byte("at"), nil, api.PutOptions{Expiry: at}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Put(ctx, "default", []byte("ttl"), nil, api.PutOptions{TTL: time.Hour}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Put(ctx, "default", []byte("bad"), nil, api.PutOptions{TTL: time.Hour, Expiry: at}); !errors.Is(err, api.ErrBadRequest) {
+		t.Errorf("both: %v", err)
+	}
+	n := 0
+	for r, err := range c.List(ctx, "default", api.ListOptions{Values: true}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n++; r.Expiry < at || r.Expiry > at+60_000 {
+			t.Errorf("%s expires at %d", r.Key, r.Expiry)
+		}
+		line := r.AppendJSON(nil)
+		if _, err := c.Load(ctx, "default", append(line, '\n'), api.LoadOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := c.Get(ctx, "default", r.Key); err != nil || got.Expiry != r.Expiry {
+			t.Errorf("%s: imported again it expires at %d, %v", r.Key, got.Expiry, err)
+		}
+	}
+	if n != 2 {
+		t.Errorf("%d rows", n)
+	}
+}
+
+// TestManyKeys asks for more than fit one reply, with holes.
+func TestManyKeys(t *testing.T) {
+	_, c, nc := pair(t)
+	var keys [][]byte
+	for i := range 400 {
+		key := fmt.Appendf(nil, "key-%03d", i)
+		keys = append(keys, key)
+		if i%3 == 0 {
+			continue
+		}
+		if _, err := c.Put(t.Context(), "default", key, []byte(strings.Repeat("v", 3000)), api.PutOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	keys = append(keys, keys[1])
+	found, err := c.GetMany(t.Context(), "default", keys...)
+	if err != nil || len(found) != 267 {
+		t.Fatalf("%d found, %v", len(found), err)
+	}
+	at := 0
+	for i, key := range keys {
+		if i%3 == 0 && i < 400 {
+			continue
+		}
+		if r := found[at]; string(r.Key) != string(key) || len(r.Value) != 3000 || r.Stamp.IsZero() || r.Node != "a" {
+			t.Fatalf("%d: %q, want %q", at, r.Key, key)
+		}
+		at++
+	}
+	if none, err := c.GetMany(t.Context(), "default"); err != nil || len(none) > 0 {
+		t.Errorf("no keys: %v, %v", none, err)
+	}
+	m, err := nc.Request("replicator.default.api.any.mget", []byte(`{"key":"key-001"}`+"\n"+`{"key":"none"}`), 2*time.Second)
+	if err != nil || !strings.HasPrefix(string(m.Data), `{"v":1,"node":"a","asked":2}`+"\n"+`{"key":"key-001","value":"vvv`) {
+		t.Errorf("%v: %.200s", err, m.Data)
+	}
+}
+
+// TestDeleteByPrefixGoesOn from page to page.
+func TestDeleteByPrefixGoesOn(t *testing.T) {
+	f, c, nc := pair(t)
+	var lines []byte
+	for i := range 25 {
+		lines = append((&api.Record{Key: fmt.Appendf(nil, "x/%02d", i)}).AppendJSON(lines), '\n')
+	}
+	if _, err := c.Load(t.Context(), "default", lines, api.LoadOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Put(t.Context(), "default", []byte("y"), nil, api.PutOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	m, err := nc.Request("replicator.default.api.a.delprefix", []byte(`{"prefix":"x/","limit":10}`), 2*time.Second)
+	if err != nil || string(m.Data) != `{"v":1,"node":"a","deleted":10,"last":"x/09"}` {
+		t.Errorf("%v: %s", err, m.Data)
+	}
+	for _, body := range []string{`{"prefix":"x/","start":"x/1"}`, `{"prefix":"x/","reverse":true}`, `{"prefix":"x/","limit":-1}`} {
+		m, err := nc.Request("replicator.default.api.a.delprefix", []byte(body), 2*time.Second)
+		if err != nil || m.Header.Get(micro.ErrorCodeHeader) != "400" {
+			t.Errorf("%s: %v, %s", body, err, m.Data)
+		}
+	}
+	if n, err := c.DeletePrefix(t.Context(), "default", []byte("x/")); n != 15 || err != nil {
+		t.Errorf("%d deleted, %v", n, err)
+	}
+	if _, err := f.Get(t.Context(), "default", []byte("y")); err != nil {
+		t.Errorf("another key: %v", err)
+	}
+}
