@@ -65,3 +65,53 @@ func TestRetiredReadsWhatWasWritten(t *testing.T) {
 		write(store.Op{Key: bad.Key, Delete: true})
 	}
 }
+
+// TestRottenFleetRowIsPassedBy: a node has to start though one row of the fleet's
+// bucket rots, and knows what the others say.
+func TestRottenFleetRowIsPassedBy(t *testing.T) {
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	kv := store.NewMap()
+	s, err := store.Open(kv, now, store.Options{Node: "a", Nonce: oplog.Nonce{1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := s.Join(syncer.Fleet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	left := syncer.Retired{State: syncer.MemberLeft, By: "b", At: now}
+	for _, node := range []string{"b", "c", "d"} {
+		op, err := carry.Retire(node, left)
+		if err != nil {
+			t.Fatal(err)
+		}
+		finals, err := carry.TellFinals(syncer.TellFinals{Bucket: "orders", Finals: oplog.Clock{{Node: node, Epoch: 7}: 1}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.Write(now, append(finals, op)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, key := range []string{"member/c", "final/orders/c/0000000000000007"} {
+		at := append([]byte{0x10, 0, 0, 0, 1}, key...) // the table of rows, the first bucket
+		row, ok, err := kv.Get(at)
+		if err != nil || !ok {
+			t.Fatalf("no row %s: %v", key, err)
+		}
+		row[len(row)-1] ^= 1
+		batch := kv.NewBatch()
+		batch.Set(at, row)
+		if err := kv.Commit(batch); err != nil {
+			t.Fatal(err)
+		}
+	}
+	retired, err := carry.Retired(s)
+	if !store.IsCorrupt(err) || len(retired) != 2 || retired["b"] != left || retired["d"] != left {
+		t.Errorf("retired %v, %v", retired, err)
+	}
+	finals, err := carry.Finals(s)
+	if !store.IsCorrupt(err) || len(finals["orders"]) != 2 {
+		t.Errorf("finals %v, %v", finals, err)
+	}
+}

@@ -167,3 +167,45 @@ func TestOriginNumbersSurviveAnyCrash(t *testing.T) {
 		t.Fatal(e, ok, err)
 	}
 }
+
+// TestBreathCountsRowsAndBytes: a few large rows ask for a sign of life as many
+// small ones do.
+func TestBreathCountsRowsAndBytes(t *testing.T) {
+	count := func(value []byte) (n int) {
+		for b := (breath{}); !b.due(value); n++ {
+		}
+		return n + 1
+	}
+	if n := count(nil); n != breathRows {
+		t.Errorf("due after %d rows without a value", n)
+	}
+	if n := count(make([]byte, 1<<20)); n != breathBytes>>20 {
+		t.Errorf("due after %d rows of a MiB", n)
+	}
+}
+
+// TestScrubStepsAreBoundedByBytes, in the rows and behind them: writes wait for
+// each step.
+func TestScrubStepsAreBoundedByBytes(t *testing.T) {
+	_, b := testBucket(t)
+	const rows = 12
+	for i := range rows {
+		if _, err := b.Write(at0, []Op{{Key: fmt.Appendf(nil, "k%02d", i), Value: make([]byte, scrubBytes/2)}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := b.Scrub()
+	defer s.Close()
+	steps := map[int]int{}
+	for more := true; more; {
+		table := s.after
+		var err error
+		if more, err = s.Step(); err != nil {
+			t.Fatal(err)
+		}
+		steps[table]++
+	}
+	if steps[0] < rows/3 || steps[1] < rows/3 {
+		t.Errorf("%d steps over %d rows of half a step, %d over their log rows", steps[0], rows, steps[1])
+	}
+}

@@ -288,3 +288,47 @@ func TestRepairThatAPersonAsksForIsSoon(t *testing.T) {
 		t.Error("nobody is asked for the bad row")
 	}
 }
+
+// TestDonorIsNotCutBeforeTheCursor: while it still counts the rows that the puller
+// has, a cut would be no progress, and the next session would be cut there again.
+func TestDonorIsNotCutBeforeTheCursor(t *testing.T) {
+	b := newBenchWith(t, syncer.Options{CutAfter: time.Minute})
+	b.hear("b", &oplog.Heartbeat{From: instance("b", nonceB)})
+	id := oplog.Session{ID: 8, Puller: nonceB, Donor: nonceA}
+	ask := &oplog.Pull{Session: id, Bucket: "orders", Resume: true, Reconcile: true, Cursor: []byte("m")}
+	open, _ := find[syncer.OpenSnapshot](b.hear("b", ask))
+	b.step(syncer.SnapshotOpened{Session: open.Session})
+	b.now = b.now.Add(time.Hour)
+	for _, last := range []string{"c", "m"} {
+		out := b.step(syncer.PageRead{Session: open.Session, Last: []byte(last)})
+		if read, ok := find[syncer.ReadPage](out); !ok || read.Rest {
+			t.Fatalf("after %q: %+v", last, out)
+		}
+	}
+	out := b.step(syncer.PageRead{Session: open.Session, Last: []byte("n")})
+	if read, ok := find[syncer.ReadPage](out); !ok || !read.Rest {
+		t.Errorf("behind the cursor: %+v", out)
+	}
+}
+
+// TestFailedScrubBacksOff: with a donor in mind, rows that cannot be read are not
+// read again and again without a pause.
+func TestFailedScrubBacksOff(t *testing.T) {
+	b := newBench(t)
+	digest := divergent(b)
+	scrubs := 0
+	for end := b.now.Add(10 * time.Minute); b.now.Before(end); b.now = b.now.Add(time.Second) {
+		var out []syncer.Action
+		if b.now.Second()%30 == 0 {
+			out = b.hear("b", &oplog.Heartbeat{From: instance("b", nonceB), Wall: b.now.UnixMilli(), Digests: []oplog.Digest{digest}})
+		}
+		out = append(out, b.step(syncer.Tick{})...)
+		for s, ok := find[syncer.Scrub](out); ok && s.Soon; s, ok = find[syncer.Scrub](out) {
+			scrubs++
+			out = b.step(syncer.Scrubbed{Bucket: "orders", Soon: true, Err: errors.New("disk")})
+		}
+	}
+	if scrubs < 2 || scrubs > 60 {
+		t.Errorf("%d scrubs in ten minutes", scrubs)
+	}
+}
