@@ -160,8 +160,8 @@ var mutants = []mutant{
 	}}},
 	{"S7-nonce", "a session outlives its instances", []edit{{"sync/pull.go", "if p == nil || p.id != s {", "if p == nil || p.id.ID != s.ID {"}}},
 	{"S5-count", "a page that is missing goes unnoticed", []edit{
-		{"sync/pullend.go", "if !p.began || p.end != nil || m.Number != p.pages+1 || len(m.Entries) == 0 {", "if !p.began || p.end != nil {"},
-		{"sync/pull.go", "whole := p.began && p.end == nil && m.Pages == p.pages && m.Entries == p.entries", "whole := p.began && p.end == nil"},
+		{"sync/pull.go", "if !p.began || p.end != nil || m.Number != p.pages+1 || len(m.Entries) == 0 {", "if !p.began || p.end != nil {"},
+		{"sync/pullend.go", "whole := p.began && p.end == nil && m.Pages == p.pages && m.Entries == p.entries", "whole := p.began && p.end == nil"},
 	}},
 	{"R2-newest", "a resumed pull claims the last snapshot's clock", []edit{{
 		"sync/pull.go", "p.claim, p.ahead = p.token.Claim.Meet(clock), p.token.Ahead.Meet(m.Ahead)", "p.ahead = p.token.Ahead.Meet(m.Ahead)",
