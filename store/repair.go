@@ -145,6 +145,9 @@ func (t *tx) repair(now time.Time, e *oplog.Entry, a *Applied) error {
 		return err
 	}
 	t.observe(now, e, a)
+	if s.cur != nil && !s.cur.bad && s.cur.Stamp != e.Stamp {
+		t.conflict(now, e, &s.cur.Entry, a)
+	}
 	ambiguous := !e.Tombstone && e.Stamp.HLC <= t.gcts && absentLike(s, t.gcts)
 	t.put(s, newRow(*e))
 	if ambiguous && !t.b.s.opts.Replica {

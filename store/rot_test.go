@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"replicator/oplog"
 	"replicator/store"
 )
 
@@ -209,4 +210,62 @@ func TestAbsentBadRowStays(t *testing.T) {
 	if _, err := a.Repair(noon, nil, m); err != nil || a.BadRows() != 1 {
 		t.Errorf("a row that rotted after all was asked for went: %v", err)
 	}
+}
+
+// TestWriteOverABadRowIsNoOldOne: nobody can tell whether the row was one that
+// donors have collected, so the write is later than all they have. Else they would
+// take it for one that may have been deleted.
+func TestWriteOverABadRowIsNoOldOne(t *testing.T) {
+	kv, a, donor, _ := rotten(t)
+	late := noon.Add(2 * time.Hour) // the clock here is behind
+	write(t, donor, late, put("gone", "3"), del("gone"))
+	if _, err := donor.Collect(late.Add(time.Second), store.CollectOptions{Force: true, Upto: 1 << 63}); err != nil {
+		t.Fatal(err)
+	}
+	alter(t, kv, "y", flip)
+	scrub(t, a)
+	if _, done := reconcileRotten(t, noon, a, donor, 100, -1); !done || a.BadRows() != 1 {
+		t.Fatalf("ended %v, with %d bad rows", done, a.BadRows())
+	}
+	snap, err := donor.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = snap.Close() }()
+	w := write(t, a, noon, put("y", "new"))
+	if got := w.Entries[0].Stamp.HLC; got <= snap.GCTS {
+		t.Errorf("the write is of %v, and what was collected may be of %v", got, snap.GCTS)
+	}
+	check(t, a)
+}
+
+// TestWriteOverARottenFutureRowIsTold: what the row says of its timestamp is no bound
+// for the write, so the copies elsewhere win. The writer is told, and the value kept.
+func TestWriteOverARottenFutureRowIsTold(t *testing.T) {
+	_, _, ahead := fresh(t)
+	write(t, ahead, noon.AddDate(1, 0, 0), put("k", "future"))
+	kv := store.NewMap()
+	a := join(t, open(t, kv, "a", 4), "b")
+	pull(t, a, ahead, true, 100)
+	alter(t, kv, "k", flip)
+	scrub(t, a)
+	w := write(t, a, noon, put("k", "new"))
+	if got := w.Entries[0].Stamp.HLC; got > oplog.HLCAt(noon.Add(time.Hour)) {
+		t.Errorf("the write is of %v", got)
+	}
+	pull(t, ahead, a, true, 100)
+	if got := repair(t, a, ahead); len(got.Conflicts) != 1 {
+		t.Errorf("%d conflicts told", len(got.Conflicts))
+	}
+	kept := ""
+	for l, err := range a.Lost() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		kept += string(l.Entry.Value)
+	}
+	if kept != "new" || value(t, a, "k") != "future" {
+		t.Errorf("kept %q, k is %s", kept, value(t, a, "k"))
+	}
+	alike(t, a, ahead)
 }

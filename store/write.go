@@ -176,8 +176,9 @@ func (t *tx) issue(now time.Time, s *slot, e oplog.Entry) (*row, error) {
 	if s.cur != nil && !s.cur.bad {
 		hlc = max(hlc, s.cur.Stamp.HLC+1)
 	}
-	if t.rec != nil || absentLike(s, t.guard()) {
-		// While a reconcile runs every row may prove to be one that was deleted.
+	if t.rec != nil || s.cur != nil && s.cur.bad || absentLike(s, t.guard()) {
+		// While a reconcile runs every row may prove to be one that was deleted, and
+		// a bad one may have been a tombstone.
 		hlc = max(hlc, t.guard()+1)
 	}
 	r, err := t.issueAt(hlc, s, e)

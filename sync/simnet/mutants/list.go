@@ -36,6 +36,8 @@ var directed = map[string][2]string{
 	"C1-live":      {"./store", "TestNothingElseComesInWhileReconciling"},
 	"G2-report":    {"./sync", "TestCollectionNeedsEveryReport"},
 	"M3-now":       {"./store", "TestAmbiguousPutIsIssuedAgain"},
+	"W1-bad":       {"./store", "TestWriteOverABadRowIsNoOldOne"},
+	"H3-told":      {"./store", "TestWriteOverARottenFutureRowIsTold"},
 	"W1-rec":       {"./store", "TestReconcileLeavesWhatWasWrittenMeanwhile"},
 	"S7-nonce":     {"./sync", "TestSessionsAreBoundToNonces"},
 	"S9-log":       {"./sync", "TestResumedPullIsInKeyOrder"},
@@ -137,10 +139,16 @@ var mutants = []mutant{
 		"store/write.go", "		hlc = max(hlc, s.cur.Stamp.HLC+1)\n", "		_ = s\n",
 	}}},
 	{"W1-guard", "a write of an absent key may be older than its collected tombstone", []edit{{
-		"store/write.go", "if t.rec != nil || absentLike(s, t.guard()) {", "if t.rec != nil {",
+		"store/write.go", "s.cur.bad || absentLike(s, t.guard()) {", "s.cur.bad {",
+	}}},
+	{"W1-bad", "a write over a bad row may be older than what was collected", []edit{{
+		"store/write.go", "s.cur != nil && s.cur.bad || absentLike", "absentLike",
+	}}},
+	{"H3-told", "an own write that a repair replaces is not told of", []edit{{
+		"store/repair.go", "		t.conflict(now, e, &s.cur.Entry, a)\n", "		_ = a\n",
 	}}},
 	{"W1-rec", "a write beside a reconcile may be older than what donors collected", []edit{{
-		"store/write.go", "if t.rec != nil || absentLike(s, t.guard()) {", "if absentLike(s, t.guard()) {",
+		"store/write.go", "if t.rec != nil || s.cur", "if s.cur",
 	}}},
 	{"S2-live", "the claim is the donor's clock of later, not of the snapshot", []edit{{
 		"carry/donor.go", "ev.Clock, ev.Ahead, ev.Rows = snap.Clock,", "ev.Clock, ev.Ahead, ev.Rows = b.Clock(),",
