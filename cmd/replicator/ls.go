@@ -16,7 +16,7 @@ type lsCmd struct {
 	Prefix  string  `name:"prefix-arg" arg:"" optional:"" help:"Only keys that begin so."`
 	Start   *string `help:"Only keys from this one on."`
 	End     *string `help:"Only keys before this one."`
-	After   *string `help:"Only keys behind this one, in the direction of the list: go on where one stopped."`
+	Behind  *string `help:"Only keys behind this one, in the direction of the list: go on where one stopped."`
 	Limit   int     `short:"n" help:"At most so many keys. Default: all."`
 	Reverse bool    `help:"From the last key to the first."`
 	Values  bool    `help:"With --json: with values and stamps."`
@@ -74,7 +74,7 @@ func (c *lsCmd) options() (api.ListOptions, error) {
 	for _, bound := range []struct {
 		text *string
 		into *[]byte
-	}{{&c.Prefix, &o.Prefix}, {c.Start, &o.Start}, {c.End, &o.End}, {c.After, &o.After}} {
+	}{{&c.Prefix, &o.Prefix}, {c.Start, &o.Start}, {c.End, &o.End}, {c.Behind, &o.After}} {
 		if bound.text == nil {
 			continue
 		}
