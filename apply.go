@@ -125,6 +125,7 @@ func (l *loop) applied(a store.Applied, err error) {
 		l.finish(group{written: a.Reissued}) // writes of our own now
 	}
 	l.hub.release(l.bucket.DurableCovers)
+	l.moved.beat()
 	l.node.touch(l.name)
 	if l.name == bus.Fleet {
 		l.node.heedRoster()

@@ -142,6 +142,18 @@ func changes(op *store.Op) func(*oplog.Entry) bool {
 	}
 }
 
+// Reached implements api.Backend.
+func (n serviceBackend) Reached(ctx context.Context, bucket string, tokens []oplog.Dot, durable bool) error {
+	b, err := n.Bucket(bucket)
+	if err != nil {
+		return apiError(err)
+	}
+	if durable {
+		return apiError(b.WaitDurable(ctx, tokens...))
+	}
+	return apiError(b.WaitSeen(ctx, tokens...))
+}
+
 // Scan implements api.Backend.
 func (n serviceBackend) Scan(ctx context.Context, bucket string, o api.ScanOptions) iter.Seq2[oplog.Entry, error] {
 	b, err := n.Bucket(bucket)
@@ -281,6 +293,7 @@ func asAPIError(err error) *api.Error {
 		{is(ErrWiped), api.ErrWiped},
 		{is(errExists), api.ErrExists},
 		{as[*RevisionError], api.ErrRevision},
+		{as[*BehindError], api.ErrBehind},
 		{as[*FencedError], api.ErrFenced},
 		{as[*RetiredError], api.ErrRetired},
 		{is(ErrNoMember), api.ErrNoMember},

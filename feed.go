@@ -269,6 +269,9 @@ func (n *Node) syncTouched() error {
 		return err
 	}
 	for bucket := range touched {
+		if l, err := n.held(bucket); err == nil {
+			l.moved.beat()
+		}
 		n.feed(syncer.Synced{Bucket: bucket})
 	}
 	return nil

@@ -25,6 +25,7 @@ type loop struct {
 	writes  chan *request
 	applies *queue[syncer.Action]
 	hub     *hub
+	moved   pulse // when the clock has moved, in memory or on disk
 	scrubs  scrubs
 
 	conflicts atomic.Uint64 // since the start, whoever lost
@@ -216,6 +217,7 @@ func (l *loop) writeGroup(requests []*request, finish func(group)) {
 		l.hub.queueOwn(written)
 	}
 	l.order.Unlock()
+	l.moved.beat()
 	g := group{requests: requests, written: written}
 	if _, tooMuch := errors.AsType[*store.LimitError](err); tooMuch && len(requests) > 1 {
 		for _, r := range requests {
@@ -282,6 +284,7 @@ func (l *loop) publishSynced(list []group) {
 
 func (l *loop) synced() {
 	l.hub.release(l.bucket.DurableCovers)
+	l.moved.beat()
 	l.node.feed(syncer.Synced{Bucket: l.name})
 }
 

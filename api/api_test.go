@@ -236,7 +236,7 @@ func TestHostileBodies(t *testing.T) {
 		"{\"key\":\"\xff\",\"value\":\"\"}", `{"key":"k","value":""} trailing`, strings.Repeat("[", 100000),
 		`{"v":1,"create":true}` + "\nnonsense", "\x02", "\x02" + strings.Repeat("\xff", 40), "\x01\x02\x03",
 	}
-	verbs := []string{"put", "create", "update", "mget", "delprefix", "load", "batch", "ls", "watch", "sync", "get", "del", "status", "verify"}
+	verbs := []string{"put", "create", "update", "mget", "delprefix", "reached", "load", "batch", "ls", "watch", "sync", "get", "del", "status", "verify"}
 	for _, verb := range verbs {
 		for _, body := range bodies {
 			if _, err := nc.Request("replicator.default.api.a."+verb, []byte(body), 2*time.Second); err != nil {

@@ -39,6 +39,9 @@ type Backend interface {
 	// sequence is run, so that whoever waits for it misses nothing. A sequence
 	// is run once; the end of ctx releases one that never was.
 	Watch(ctx context.Context, bucket string, prefix []byte) iter.Seq2[WatchEvent, error]
+	// Reached returns once the node has seen the writes, or has them on its disk:
+	// ErrBehind if that is not so when ctx ends.
+	Reached(ctx context.Context, bucket string, tokens []oplog.Dot, durable bool) error
 	// Status tells how the node stands.
 	Status(ctx context.Context) Status
 	// Verify returns the digest of one fsynced state of the bucket, or of each

@@ -161,6 +161,7 @@ func (c *Client) send(ctx context.Context, subject, reply string, body []byte) e
 	if deadline, ok := ctx.Deadline(); ok {
 		header.Set(HeaderTimeout, time.Until(deadline).Round(time.Millisecond).String())
 	}
+	setAfter(ctx, header)
 	for frame := range bus.Frames(body, c.bodyID.Add(1), frameLimit(c.nc, c.opts.FrameLimit)) {
 		m := &nats.Msg{Subject: subject, Reply: reply, Header: header, Data: frame}
 		if err := c.nc.PublishMsg(m); err != nil {

@@ -48,6 +48,7 @@ var (
 	ErrRevision   = &Error{"revision", 412, "the key is at another revision on this node"}
 	ErrTooLarge   = &Error{"too_large", 413, "too large"}
 	ErrFenced     = &Error{"fenced", 423, "writes are fenced"}
+	ErrBehind     = &Error{"behind", 409, "the node has not seen that yet"}
 	ErrOverloaded = &Error{"overloaded", 429, "overloaded, try again"}
 	ErrInternal   = &Error{"internal", 500, "internal error"}
 	ErrNotReady   = &Error{"not_ready", 503, "the node is not ready"}

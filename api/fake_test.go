@@ -209,6 +209,20 @@ func (f *fake) Watch(ctx context.Context, bucket string, prefix []byte) iter.Seq
 	}
 }
 
+// Reached has all up to what was written last.
+func (f *fake) Reached(ctx context.Context, _ string, tokens []oplog.Dot, _ bool) error {
+	for _, t := range tokens {
+		f.mu.Lock()
+		seq := f.seq
+		f.mu.Unlock()
+		if t.Origin.Node != f.name || t.Seq > seq {
+			<-ctx.Done()
+			return api.ErrBehind.With("behind by %d writes", t.Seq-min(seq, t.Seq))
+		}
+	}
+	return nil
+}
+
 func (f *fake) Status(context.Context) api.Status {
 	behind := uint64(3)
 	return api.Status{Node: f.name, Version: "v1.2.3", Ready: f.Ready(), Buckets: []api.BucketStatus{

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 
 	"replicator/api"
@@ -177,5 +178,47 @@ func TestDeleteByPrefixGoesOn(t *testing.T) {
 	}
 	if _, err := f.Get(t.Context(), "default", []byte("y")); err != nil {
 		t.Errorf("another key: %v", err)
+	}
+}
+
+// TestTokensOfBareRequests: bad ones are refused, of reads and of reached.
+func TestTokensOfBareRequests(t *testing.T) {
+	_, c, nc := pair(t)
+	res, err := c.Put(t.Context(), "default", []byte("k"), []byte("v"), api.PutOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func(verb, body, after, timeout string) *nats.Msg {
+		m := nats.NewMsg("replicator.default.api.a." + verb)
+		m.Data = []byte(body)
+		m.Header.Set(api.HeaderTimeout, timeout)
+		if after != "" {
+			m.Header.Set(api.HeaderAfter, after)
+		}
+		reply, err := nc.RequestMsg(m, 5*time.Second)
+		if err != nil {
+			t.Fatalf("%s: %v", verb, err)
+		}
+		return reply
+	}
+	token := dotOf(t, res).String()
+	if m := ask("get", "k", token, "1s"); string(m.Data) != "v" {
+		t.Errorf("get after what is there: %s", m.Data)
+	}
+	if m := ask("reached", token+", "+token, "", "1s"); string(m.Data) != `{"v":1,"node":"a"}` {
+		t.Errorf("reached: %s", m.Data)
+	}
+	for _, verb := range []string{"get", "mget", "ls", "watch"} {
+		if m := ask(verb, "", "b/0000000000000007:1", "100ms"); m.Header.Get(micro.ErrorCodeHeader) != "409" {
+			t.Errorf("%s after what is not there: %s", verb, m.Data)
+		}
+		if m := ask(verb, "", "nonsense", "1s"); m.Header.Get(micro.ErrorCodeHeader) != "400" {
+			t.Errorf("%s after nonsense: %s", verb, m.Data)
+		}
+	}
+	for _, body := range []string{"", "x", token + ",", "a/0000000000000007:0", strings.Repeat(token+",", 64) + token} {
+		if m := ask("reached", body, "", "1s"); m.Header.Get(micro.ErrorCodeHeader) != "400" {
+			t.Errorf("reached %.40q: %s", body, m.Data)
+		}
 	}
 }

@@ -21,6 +21,9 @@ const (
 	verbDel    = "del"
 	verbDelAll = "delprefix"
 	verbMGet   = "mget"
+
+	verbReached = "reached"
+
 	verbLoad   = "load"
 	verbBatch  = "batch"
 	verbLs     = "ls"
@@ -49,20 +52,22 @@ var (
 
 func (s *Service) verbs() map[string]handler {
 	return map[string]handler{
-		verbGet:    s.ready(s.get),
+		verbGet:    s.ready(s.after(s.get)),
 		verbPut:    s.ready(s.put),
 		verbCreate: s.ready(s.put),
 		verbUpdate: s.ready(s.put),
 		verbDel:    s.ready(s.del),
 		verbDelAll: s.ready(s.deletePrefix),
-		verbMGet:   s.ready(s.getMany),
+		verbMGet:   s.ready(s.after(s.getMany)),
 		verbLoad:   s.ready(s.load),
 		verbBatch:  s.ready(s.batch),
-		verbLs:     s.ready(s.list),
-		verbWatch:  s.ready(s.watch),
+		verbLs:     s.ready(s.after(s.list)),
+		verbWatch:  s.ready(s.after(s.watch)),
 		verbSync:   s.ready(s.sync),
 		verbStatus: s.tellStatus,
 		verbVerify: s.ready(s.verify),
+
+		verbReached: s.ready(s.reached),
 
 		verbConflicts: s.ready(s.conflicts),
 		verbTake:      s.ready(s.takeConflict),

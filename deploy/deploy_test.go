@@ -74,14 +74,14 @@ func TestPermissions(t *testing.T) {
 		},
 		{
 			user:         "reader",
-			publish:      []string{"replicator.orders.api.n1.get", "replicator.orders.api.any.ls", "$SRV.PING", "$SRV.INFO.replicator"},
+			publish:      []string{"replicator.orders.api.n1.get", "replicator.orders.api.any.mget", "replicator.orders.api.n1.reached", "replicator.orders.api.any.ls", "$SRV.PING", "$SRV.INFO.replicator"},
 			notPublish:   []string{"replicator.orders.api.n1.put", "replicator.orders.api.n1.verify", "replicator.orders.live.n1", "replicator.orders.sync.n1.reader", "replicator.apireply.writer.x"},
 			subscribe:    []string{"replicator.apireply.reader.*"},
 			notSubscribe: []string{"replicator.apireply.writer.*", "replicator.apireply.>", "replicator.*.live.*", "replicator.*.api.any.get"},
 		},
 		{
 			user:         "writer",
-			publish:      []string{"replicator.orders.api.n1.get", "replicator.orders.api.n1.put", "replicator.orders.api.any.del"},
+			publish:      []string{"replicator.orders.api.n1.get", "replicator.orders.api.n1.put", "replicator.orders.api.n1.create", "replicator.orders.api.n1.update", "replicator.orders.api.n1.delprefix", "replicator.orders.api.any.del"},
 			notPublish:   []string{"replicator.orders.api.n1.drop", "replicator._fleet.api.n1.forget", "replicator.orders.live.n1", "replicator.reply.n1.x"},
 			subscribe:    []string{"replicator.apireply.writer.*"},
 			notSubscribe: []string{"replicator.apireply.reader.*", "replicator.*.live.*"},

@@ -15,6 +15,7 @@ type batchCmd struct {
 	jsonFlag
 	File   string `arg:"" help:"The file; - reads standard input."`
 	Create bool   `help:"Make the bucket if nobody has it."`
+	waitFlag
 }
 
 // Help implements kong.HelpProvider.
@@ -28,7 +29,7 @@ Each line is {"key":..., "value":...}, or {"key":..., "deleted":true}, as for im
 
 // Run writes the file as one and prints which writes that became.
 func (c *batchCmd) Run(a *app) error {
-	if err := checkBucket(c.Bucket); err != nil {
+	if err := errors.Join(c.check(), checkBucket(c.Bucket)); err != nil {
 		return err
 	}
 	lines, err := c.read(a)
@@ -44,7 +45,14 @@ func (c *batchCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	return c.print(a, res)
+	if err := c.print(a, res); err != nil || res.Written == 0 {
+		return err
+	}
+	token, err := res.Token()
+	if err != nil {
+		return err
+	}
+	return c.hold(a, client, c.Bucket, token)
 }
 
 // read gathers the records of one request.

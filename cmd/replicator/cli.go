@@ -30,6 +30,7 @@ type cli struct {
 	Export    exportCmd    `cmd:"" help:"Print all keys and values as lines of JSON."`
 	Sync      syncCmd      `cmd:"" help:"Pull and push until in sync."`
 	Wait      waitCmd      `cmd:"" help:"Wait until nodes are in sync."`
+	Reached   reachedCmd   `cmd:"" help:"Ask which nodes have a write on their disks."`
 	Verify    verifyCmd    `cmd:"" help:"Ask every node whether all copies are the same."`
 	Conflicts conflictsCmd `cmd:"" help:"Show writes that lost to others, and take them back."`
 	Members   membersCmd   `cmd:"" help:"List the nodes of the fleet, and how they stand."`

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -65,6 +66,7 @@ type putCmd struct {
 	Value  string `arg:"" help:"The value; - reads it from standard input."`
 	Create bool   `help:"Make the bucket if nobody has it."`
 	lifeFlags
+	waitFlag
 }
 
 // lifeFlags say how long a row lives.
@@ -90,6 +92,7 @@ func (putCmd) Help() string {
     replicator put colour red
     replicator put -b photos --create cat.jpg - < cat.jpg
     replicator put session/7 token --ttl 30m
+    replicator put order/9 paid --wait 2 --timeout 5s
     replicator put -- -5 "a key that begins with a hyphen"`
 }
 
@@ -98,7 +101,7 @@ func (c *putCmd) Run(a *app) error { return c.write(a, api.Condition{}) }
 
 func (c *putCmd) write(a *app, cond api.Condition) error {
 	o := api.PutOptions{Create: c.Create, If: cond}
-	if err := c.set(&o); err != nil {
+	if err := errors.Join(c.set(&o), c.check()); err != nil {
 		return err
 	}
 	key, err := c.key(c.Key)
@@ -121,7 +124,7 @@ func (c *putCmd) write(a *app, cond api.Condition) error {
 	if err != nil {
 		return err
 	}
-	return a.printPut(c.JSON, res)
+	return c.printHeld(a, client, c.Bucket, c.JSON, res)
 }
 
 func (c *putCmd) value(a *app) ([]byte, error) {
@@ -150,6 +153,7 @@ type getCmd struct {
 	nodeFlag
 	keyFlag
 	jsonFlag
+	afterFlag
 	Keys []string `name:"key" arg:"" help:"The key, or several."`
 }
 
@@ -167,9 +171,12 @@ The bytes of the value alone are printed, no newline is added. --json adds who w
 
 // Run prints the value.
 func (c *getCmd) Run(a *app) error {
+	ctx, err := c.context(a.ctx)
+	if err != nil {
+		return err
+	}
 	keys := make([][]byte, len(c.Keys))
 	for i, arg := range c.Keys {
-		var err error
 		if keys[i], err = c.key(arg); err != nil {
 			return err
 		}
@@ -180,10 +187,10 @@ func (c *getCmd) Run(a *app) error {
 	}
 	defer done()
 	if len(keys) > 1 {
-		return c.many(a, client, keys)
+		return c.many(ctx, a, client, keys)
 	}
 	key := keys[0]
-	r, err := client.Get(a.ctx, c.Bucket, key)
+	r, err := client.Get(ctx, c.Bucket, key)
 	if err != nil {
 		return missing(err, c.show(key), c.Bucket)
 	}
@@ -195,8 +202,8 @@ func (c *getCmd) Run(a *app) error {
 }
 
 // many prints the rows of several keys, and names one that has none.
-func (c *getCmd) many(a *app, client *api.Client, keys [][]byte) error {
-	found, err := client.GetMany(a.ctx, c.Bucket, keys...)
+func (c *getCmd) many(ctx context.Context, a *app, client *api.Client, keys [][]byte) error {
+	found, err := client.GetMany(ctx, c.Bucket, keys...)
 	for i := range found {
 		if err := a.printRecord(&found[i]); err != nil {
 			return err
@@ -219,7 +226,8 @@ type delCmd struct {
 	nodeFlag
 	keyFlag
 	jsonFlag
-	Key     string  `arg:"" optional:"" help:"The key."`
+	Key string `arg:"" optional:"" help:"The key."`
+	waitFlag
 	IfLocal string  `xor:"what" placeholder:"REVISION" help:"Only if the row at the node is still that one, as put prints it and get --json tells it: origin:seq."`
 	Under   *string `xor:"what" placeholder:"PREFIX" help:"Every key that begins so, one after the other."`
 }
@@ -237,6 +245,9 @@ A key that is not there is exit code 3.`
 
 // Run deletes the key and prints which write that was.
 func (c *delCmd) Run(a *app) error {
+	if err := c.check(); err != nil {
+		return err
+	}
 	if c.Under != nil {
 		return c.runPrefix(a)
 	}
@@ -262,13 +273,13 @@ func (c *delCmd) Run(a *app) error {
 	if err != nil {
 		return missing(err, c.show(key), c.Bucket)
 	}
-	return a.printPut(c.JSON, res)
+	return c.printHeld(a, client, c.Bucket, c.JSON, res)
 }
 
 // runPrefix deletes the keys and prints how many.
 func (c *delCmd) runPrefix(a *app) error {
-	if c.Key != "" {
-		return usage(errors.New("a key, or --under, not both"))
+	if c.Key != "" || c.Wait != "" {
+		return usage(errors.New("--under goes neither with a key nor with --wait"))
 	}
 	prefix, err := c.bytes(*c.Under)
 	if err != nil {

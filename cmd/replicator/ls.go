@@ -13,6 +13,7 @@ type lsCmd struct {
 	nodeFlag
 	keyFlag
 	jsonFlag
+	afterFlag
 	Prefix  string  `name:"prefix-arg" arg:"" optional:"" help:"Only keys that begin so."`
 	Start   *string `help:"Only keys from this one on."`
 	End     *string `help:"Only keys before this one."`
@@ -40,13 +41,17 @@ func (c *lsCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	ctx, err := c.context(a.ctx)
+	if err != nil {
+		return err
+	}
 	client, done, err := a.bucketClient(c.Bucket, c.Node)
 	if err != nil {
 		return err
 	}
 	defer done()
 	out := bufio.NewWriterSize(a.out, 64<<10)
-	for r, err := range client.List(a.ctx, c.Bucket, o) {
+	for r, err := range client.List(ctx, c.Bucket, o) {
 		if err != nil {
 			_ = out.Flush() // what was read stays readable
 			return err

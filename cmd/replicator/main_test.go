@@ -125,7 +125,7 @@ func TestEveryCommandHasAnExample(t *testing.T) {
 			leaves = append(leaves, child)
 		}
 	}
-	if len(leaves) != 25 {
+	if len(leaves) != 26 {
 		t.Errorf("%d commands", len(leaves))
 	}
 	for _, leaf := range leaves {
@@ -239,6 +239,21 @@ func TestNodeAndEveryCommand(t *testing.T) {
 		{"{\"key\":\"x\",\"value\":\"2\"}\n{\"key\":\"y\",\"value\":\"2\"}\n", "batch -", "a/...", 0},
 		{"{\"key\":\"x\",\"deleted\":true}\n{\"key\":\"y\"}\n", "batch -", "", 1},
 		{"{\"key\":\"nope\",\"deleted\":true}\n", "batch -", "nothing to write\n", 0},
+		{"", "put held v --wait all", "a/...", 0},
+		{"", "put held v --wait 1", "a/...", 0},
+		{"", "put held v --wait 50%", "a/...", 0},
+		{"", "put held v --wait a", "a/...", 0},
+		{"", "put held v --wait 2", "a/...", 1},
+		{"", "put held v --wait nobody --timeout 300ms", "a/...", 4},
+		{"", "put held v --wait 0", "", 2},
+		{"", "put held v --wait 101%", "", 2},
+		{"", "put held v --wait a,b/c", "", 2},
+		{"", "get colour --after a/0000000000000001:1 --timeout 300ms", "", 4},
+		{"", "get colour --after nonsense", "", 2},
+		{"", "ls --after a/0000000000000001:1 --timeout 300ms", "", 4},
+		{"", "reached a/0000000000000001:1 --timeout 300ms", "a: behind by 1 writes\n", 4},
+		{"", "reached nonsense", "", 2},
+		{"", "del held --wait all", "a/...", 0},
 		{"", "create colour blue", "", 6},
 		{"", "create fresh 1", "a/...", 0},
 		{"", "update fresh 2 --if-local a/0000000000000001:1", "", 6},

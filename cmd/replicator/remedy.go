@@ -62,6 +62,8 @@ func exitCode(err error) int {
 	switch {
 	case errors.Is(err, api.ErrNotFound):
 		return exitNotFound
+	case errors.Is(err, api.ErrBehind):
+		return exitBehind
 	case errors.Is(err, api.ErrExists), errors.Is(err, api.ErrRevision):
 		return exitRevision
 	case errors.Is(err, api.ErrBadKey), errors.Is(err, api.ErrBadBucket):

@@ -11,6 +11,7 @@ type watchCmd struct {
 	nodeFlag
 	keyFlag
 	jsonFlag
+	afterFlag
 	Prefix string `name:"prefix-arg" arg:"" optional:"" help:"Only keys that begin so."`
 }
 
@@ -30,12 +31,16 @@ func (c *watchCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	ctx, err := c.context(a.ctx)
+	if err != nil {
+		return err
+	}
 	client, done, err := a.bucketClient(c.Bucket, c.Node)
 	if err != nil {
 		return err
 	}
 	defer done()
-	for r, err := range client.Watch(a.ctx, c.Bucket, prefix, api.WatchOptions{}) {
+	for r, err := range client.Watch(ctx, c.Bucket, prefix, api.WatchOptions{}) {
 		if err != nil {
 			return fmt.Errorf("watch ended: %w", err)
 		}

@@ -1,0 +1,230 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"replicator/api"
+	"replicator/oplog"
+)
+
+// afterFlag is for commands that read.
+type afterFlag struct {
+	After string `placeholder:"TOKEN" help:"Wait until the node has seen that write: what put printed, or several with commas."`
+}
+
+// context returns one whose reads wait for the tokens.
+func (f afterFlag) context(ctx context.Context) (context.Context, error) {
+	if f.After == "" {
+		return ctx, nil
+	}
+	tokens, err := api.ParseTokens(f.After)
+	if err != nil {
+		return nil, usage(err)
+	}
+	return api.After(ctx, tokens...), nil
+}
+
+// holdTimeout is how long the other nodes are waited for, unless --timeout says so.
+const holdTimeout = 30 * time.Second
+
+// waitFlag is for commands that write.
+type waitFlag struct {
+	Wait string `placeholder:"WHO" help:"Wait until others have the write on their disks: all, so many as 2, a share as 50%, or nodes by name as a,b. Not in --timeout: exit code 4."`
+}
+
+// printHeld prints which write it was, and waits for the nodes that are to have it.
+func (f waitFlag) printHeld(a *app, client *api.Client, bucket string, asJSON bool, res api.PutResult) error {
+	if err := a.printPut(asJSON, res); err != nil {
+		return err
+	}
+	token, err := res.Token()
+	if err != nil {
+		return err
+	}
+	return f.hold(a, client, bucket, token)
+}
+
+// hold waits for the nodes that the flag wants to have what was written.
+func (f waitFlag) hold(a *app, client *api.Client, bucket string, tokens ...oplog.Dot) error {
+	if f.Wait == "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(a.ctx, cmp.Or(a.flags.Timeout, holdTimeout))
+	defer cancel()
+	h, enough, err := f.ask(ctx, client, bucket, tokens)
+	if err != nil || len(h.Nodes) >= enough {
+		return err
+	}
+	missing := strings.Join(slices.Sorted(maps.Keys(h.Missing)), ", ")
+	return &exitError{Code: exitBehind, Err: fmt.Errorf("written, but not known to be on the disks of %s: %d of the %d that were to have it do",
+		missing, len(h.Nodes), enough)}
+}
+
+// ask asks the nodes that may hold the bucket, and returns how many have to.
+func (f waitFlag) ask(ctx context.Context, client *api.Client, bucket string, tokens []oplog.Dot) (h api.Holding, enough int, err error) {
+	nodes, err := f.nodes(ctx, client, bucket)
+	if err != nil {
+		return h, 0, err
+	}
+	if enough, err = f.enough(len(nodes)); err != nil {
+		return h, 0, err
+	}
+	return client.Hold(ctx, bucket, nodes, enough, tokens...), enough, nil
+}
+
+// check refuses what is no such flag before anything is written.
+func (f waitFlag) check() error {
+	if f.Wait == "" {
+		return nil
+	}
+	_, err := f.enough(1 << 20)
+	return err
+}
+
+// named returns the nodes that the flag names, none if it counts.
+func (f waitFlag) named() []string {
+	first, _, _ := strings.Cut(f.Wait, ",")
+	if _, err := strconv.Atoi(strings.TrimSuffix(first, "%")); err == nil || f.Wait == "all" {
+		return nil
+	}
+	return strings.Split(f.Wait, ",")
+}
+
+func (f waitFlag) enough(members int) (int, error) {
+	if names := f.named(); names != nil {
+		for _, name := range names {
+			if !oplog.ValidName(name) {
+				return 0, usage(fmt.Errorf("--wait %s: no node is named %q", f.Wait, name))
+			}
+		}
+		return len(names), nil
+	}
+	number, share := strings.CutSuffix(f.Wait, "%")
+	n, err := strconv.Atoi(number)
+	switch {
+	case f.Wait == "all":
+		return members, nil
+	case err != nil || n < 1 || share && n > 100:
+		return 0, usage(fmt.Errorf("--wait %s: want all, a number, a share up to 100%%, or nodes with commas", f.Wait))
+	case share:
+		return (members*n + 99) / 100, nil
+	case n > members:
+		return 0, fmt.Errorf("--wait %d: only %d members hold the bucket", n, members)
+	}
+	return n, nil
+}
+
+// nodes returns whom to ask: those named, or every member that counts.
+func (f waitFlag) nodes(ctx context.Context, client *api.Client, bucket string) ([]string, error) {
+	if names := f.named(); names != nil {
+		return names, nil
+	}
+	st, err := client.Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var nodes []string
+	for _, m := range st.Members {
+		gone := m.State == "left" || m.State == "forgotten" || m.State == "evicted"
+		if !gone && slices.Contains(m.Buckets, bucket) {
+			nodes = append(nodes, m.Node)
+		}
+	}
+	if len(nodes) == 0 {
+		return nil, fmt.Errorf("%w: no member holds bucket %s", api.ErrNoBucket, bucket)
+	}
+	return nodes, nil
+}
+
+type reachedCmd struct {
+	bucketFlag
+	nodeFlag
+	jsonFlag
+	waitFlag
+	Token string `arg:"" help:"What put, del or batch printed; several with commas."`
+}
+
+// Help implements kong.HelpProvider.
+func (reachedCmd) Help() string {
+	return `Examples:
+
+    replicator reached a/5f0d7c1e9a2b3344:7
+    replicator reached a/5f0d7c1e9a2b3344:7 --wait 2 --timeout 5s
+
+Asks which nodes have the write on their disks, or what beat it, and all that its node wrote before. Waits until all members have, or as many as --wait says, but no longer than --timeout, by default a second. Exit code 4 if they have not.`
+}
+
+// reachedTimeout is short: who asks wants to know how it is.
+const reachedTimeout = time.Second
+
+// Run tells who has the write.
+func (c *reachedCmd) Run(a *app) error {
+	c.Wait = cmp.Or(c.Wait, "all")
+	if err := c.check(); err != nil {
+		return err
+	}
+	tokens, err := api.ParseTokens(c.Token)
+	if err != nil {
+		return usage(err)
+	}
+	client, done, err := a.bucketClient(c.Bucket, c.Node)
+	if err != nil {
+		return err
+	}
+	defer done()
+	ctx, cancel := context.WithTimeout(a.ctx, cmp.Or(a.flags.Timeout, reachedTimeout))
+	defer cancel()
+	h, enough, err := c.ask(ctx, client, c.Bucket, tokens)
+	if err != nil {
+		return err
+	}
+	if err := c.print(a, h); err != nil {
+		return err
+	}
+	if len(h.Nodes) < enough {
+		return &exitError{Code: exitBehind, Err: fmt.Errorf("%d of the %d nodes that were to have it do", len(h.Nodes), enough)}
+	}
+	return nil
+}
+
+// A reachedBy is what reached --json prints.
+type reachedBy struct {
+	V       int               `json:"v"`
+	Reached []string          `json:"reached"`
+	Missing map[string]string `json:"missing"` // why, by node
+}
+
+func (c *reachedCmd) print(a *app, h api.Holding) error {
+	out := reachedBy{V: 1, Reached: slices.Sorted(slices.Values(h.Nodes)), Missing: map[string]string{}}
+	if out.Reached == nil {
+		out.Reached = []string{}
+	}
+	for node, err := range h.Missing {
+		out.Missing[node] = "no answer"
+		if errors.Is(err, api.ErrBehind) || errors.Is(err, api.ErrNoBucket) {
+			out.Missing[node] = err.Error()
+		}
+	}
+	if c.JSON {
+		return a.printJSON(out)
+	}
+	for _, node := range out.Reached {
+		if err := a.printf("%s: has it\n", node); err != nil {
+			return err
+		}
+	}
+	for _, node := range slices.Sorted(maps.Keys(out.Missing)) {
+		if err := a.printf("%s: %s\n", node, out.Missing[node]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
