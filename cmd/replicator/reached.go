@@ -60,8 +60,11 @@ func (f waitFlag) hold(a *app, client *api.Client, bucket string, tokens ...oplo
 	ctx, cancel := context.WithTimeout(a.ctx, cmp.Or(a.flags.Timeout, holdTimeout))
 	defer cancel()
 	h, enough, err := f.ask(ctx, client, bucket, tokens)
-	if err != nil || len(h.Nodes) >= enough {
-		return err
+	switch {
+	case err != nil:
+		return fmt.Errorf("written, but nobody was waited for: %w", err)
+	case len(h.Nodes) >= enough:
+		return nil
 	}
 	missing := strings.Join(slices.Sorted(maps.Keys(h.Missing)), ", ")
 	return &exitError{Code: exitBehind, Err: fmt.Errorf("written, but not known to be on the disks of %s: %d of the %d that were to have it do",
