@@ -16,32 +16,33 @@ const description = `A master-master key-value store over NATS: every node keeps
 type cli struct {
 	globals
 
-	Serve     serveCmd     `cmd:"" help:"Run a node."`
-	Put       putCmd       `cmd:"" help:"Write a value."`
-	Create    createCmd    `cmd:"" help:"Write a value if the node has none."`
-	Update    updateCmd    `cmd:"" help:"Replace one revision of a value at the node."`
-	Get       getCmd       `cmd:"" help:"Print a value, its bytes alone, or several."`
-	Del       delCmd       `cmd:"" help:"Delete a key, or all that begin alike."`
-	Ls        lsCmd        `cmd:"" help:"List keys."`
-	Watch     watchCmd     `cmd:"" help:"Print changes as they happen."`
-	Status    statusCmd    `cmd:"" help:"Tell how a node stands."`
-	Import    importCmd    `cmd:"" help:"Write many values from lines of JSON."`
-	Batch     batchCmd     `cmd:"" help:"Write many values as one: all or nothing."`
-	Export    exportCmd    `cmd:"" help:"Print all keys and values as lines of JSON."`
-	Sync      syncCmd      `cmd:"" help:"Pull and push until in sync."`
-	Wait      waitCmd      `cmd:"" help:"Wait until nodes are in sync."`
-	Reached   reachedCmd   `cmd:"" help:"Ask which nodes have a write on their disks."`
-	Verify    verifyCmd    `cmd:"" help:"Ask every node whether all copies are the same."`
-	Conflicts conflictsCmd `cmd:"" help:"Show writes that lost to others, and take them back."`
-	Members   membersCmd   `cmd:"" help:"List the nodes of the fleet, and how they stand."`
-	Leave     leaveCmd     `cmd:"" help:"Have a node leave the fleet for good."`
-	Forget    forgetCmd    `cmd:"" help:"Give up on a node that does not come back."`
-	Readmit   readmitCmd   `cmd:"" help:"Take a node back that left or was forgotten."`
-	Collect   collectCmd   `cmd:"" help:"Forget old deletes, whoever may not know of them."`
-	Reconcile reconcileCmd `cmd:"" help:"Show reconciles that wait, and let them go on."`
-	Rename    renameCmd    `cmd:"" help:"Give a stopped node another name."`
-	Decode    decodeCmd    `cmd:"" help:"Print a message of the wire, read from standard input."`
-	Version   versionCmd   `cmd:"" help:"Print the version."`
+	Serve      serveCmd      `cmd:"" help:"Run a node."`
+	Put        putCmd        `cmd:"" help:"Write a value."`
+	Create     createCmd     `cmd:"" help:"Write a value if the node has none."`
+	Update     updateCmd     `cmd:"" help:"Replace one revision of a value at the node."`
+	Get        getCmd        `cmd:"" help:"Print a value, its bytes alone, or several."`
+	Del        delCmd        `cmd:"" help:"Delete a key, or all that begin alike."`
+	Ls         lsCmd         `cmd:"" help:"List keys."`
+	Watch      watchCmd      `cmd:"" help:"Print changes as they happen."`
+	Status     statusCmd     `cmd:"" help:"Tell how a node stands."`
+	Import     importCmd     `cmd:"" help:"Write many values from lines of JSON."`
+	Batch      batchCmd      `cmd:"" help:"Write many values as one: all or nothing."`
+	Export     exportCmd     `cmd:"" help:"Print all keys and values as lines of JSON."`
+	Sync       syncCmd       `cmd:"" help:"Pull and push until in sync."`
+	Wait       waitCmd       `cmd:"" help:"Wait until nodes are in sync."`
+	Reached    reachedCmd    `cmd:"" help:"Ask which nodes have a write on their disks."`
+	Verify     verifyCmd     `cmd:"" help:"Ask every node whether all copies are the same."`
+	Conflicts  conflictsCmd  `cmd:"" help:"Show writes that lost to others, and take them back."`
+	Members    membersCmd    `cmd:"" help:"List the nodes of the fleet, and how they stand."`
+	Leave      leaveCmd      `cmd:"" help:"Have a node leave the fleet for good."`
+	Forget     forgetCmd     `cmd:"" help:"Give up on a node that does not come back."`
+	Readmit    readmitCmd    `cmd:"" help:"Take a node back that left or was forgotten."`
+	Collect    collectCmd    `cmd:"" help:"Forget old deletes, whoever may not know of them."`
+	Reconcile  reconcileCmd  `cmd:"" help:"Show reconciles that wait, and let them go on."`
+	Rename     renameCmd     `cmd:"" help:"Give a stopped node another name."`
+	Decode     decodeCmd     `cmd:"" help:"Print a message of the wire, read from standard input."`
+	Completion completionCmd `cmd:"" help:"Print a script that completes commands in a shell."`
+	Version    versionCmd    `cmd:"" help:"Print the version."`
 }
 
 // globals are the flags of every command.
