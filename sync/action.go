@@ -179,6 +179,7 @@ const (
 	EventReconcile  EventKind = "reconcile"   // all rows are compared with a donor that collected deletes we never saw
 	EventReconciled EventKind = "reconciled"  // that has ended
 	EventDoubtful   EventKind = "doubtful"    // it would remove many rows, and waits for somebody else who says so
+	EventUnsettled  EventKind = "unsettled"   // a replica waits until a master has all of it, to be emptied then
 	EventWiped      EventKind = "wiped"       // a replica empties the bucket, to fill it anew
 	EventDivergence EventKind = "divergence"  // equal clocks, unequal rows
 	EventRepaired   EventKind = "repaired"    // rows were put right from a peer

@@ -27,7 +27,13 @@ func (e *Engine) refusedAsReplica(b *bucket, err error) bool {
 	if b.wiping {
 		return true
 	}
-	if b.unsure++; b.unsure >= e.opt.WipeTries {
+	if b.unsure++; b.unsure == e.opt.WipeTries {
+		e.do(Raise{
+			Kind: EventUnsettled, Bucket: b.name,
+			Text: "bucket " + b.name + " of this replica gets what may be older than a delete that was forgotten here: it is emptied and filled again once a master has all that it holds",
+		})
+	}
+	if b.unsure >= e.opt.WipeTries {
 		for _, name := range sorted(e.peers) {
 			if p := e.peers[name]; !p.inst.Replica && p.digests[b.name] != nil && e.reachable(p) {
 				e.sendReport(p, b.name) // who hears a report answers with its own

@@ -180,6 +180,9 @@ func TestReplicaKeepsWhatOnlyItHas(t *testing.T) {
 	w.Node(0).Crash() // for good
 	w.Run(time.Minute)
 	emptied(t, w, 0)
+	if n := raised(w, 2, syncer.EventUnsettled, ""); n != 1 {
+		t.Errorf("%d events tell that it waits", n)
+	}
 	if row(t, w, 1, "only") != "-" || row(t, w, 2, "only") != "here" {
 		t.Fatalf("only is %q at the master, %q at the replica", row(t, w, 1, "only"), row(t, w, 2, "only"))
 	}
