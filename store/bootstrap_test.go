@@ -63,7 +63,7 @@ func TestScenario46BootstrapCrash(t *testing.T) {
 		t.Helper()
 		mem, cuts, resumed := vfs.NewCrashableMem(), 0, 0
 		for start := uint64(2); ; start++ {
-			cut := &powerCut{mem: mem, rnd: rnd, wait: 30 + rnd.IntN(120)}
+			cut := &powerCut{mem: mem, rnd: rand.New(rand.NewPCG(rnd.Uint64(), 0)), wait: 30 + rnd.IntN(120)}
 			if start > 12 {
 				cut.wait = 1 << 30 // the last life
 			}

@@ -221,7 +221,7 @@ func TestEveryPrefixOfCommitsIsConsistent(t *testing.T) {
 // began, with any part of the unsynced data.
 type powerCut struct {
 	mem *vfs.MemFS
-	rnd *rand.Rand
+	rnd *rand.Rand // nobody else's: it is drawn from in goroutines of Pebble
 
 	mu   sync.Mutex // guards all below
 	wait int        // operations until then
@@ -268,7 +268,7 @@ func TestPebbleCrashesKeepThePromise(t *testing.T) {
 		var s *store.Store
 		f := &fleet{t: t, rnd: rnd, now: noon, log: map[oplog.Dot]oplog.Entry{}}
 		boot := func(mem *vfs.MemFS, start uint64) {
-			cut = &powerCut{mem: mem, rnd: rnd, wait: 1 + rnd.IntN(150)}
+			cut = &powerCut{mem: mem, rnd: rand.New(rand.NewPCG(rnd.Uint64(), 0)), wait: 1 + rnd.IntN(150)}
 			kv, err := store.OpenPebble("db", store.PebbleOptions{
 				FS: errorfs.Wrap(mem, cut), CacheBytes: 1 << 20, MemTableBytes: 32 << 10, Logger: quiet(),
 			})
