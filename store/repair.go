@@ -39,6 +39,8 @@ type Mending struct {
 	// rows are merged without M1: rule H3. They are covered here, and yet the rows
 	// may not be. Else only a bad row is replaced, by the one it was.
 	Covered bool
+	// Clock is that of the donor's snapshot.
+	Clock oplog.Clock
 	// After and Upto bound the keys of which the entries are all that the donor
 	// has in the bad parts: behind the one, up to the other, or to the end if Last.
 	After, Upto []byte
@@ -75,18 +77,18 @@ func (b *Bucket) Repair(now time.Time, entries []oplog.Entry, m Mending) (Applie
 	t := newTx(b)
 	var a Applied
 	for i := range entries {
-		mend := t.restore
+		var err error
 		if m.Covered {
-			mend = t.repair
+			err = t.repair(now, &entries[i], &a)
+		} else {
+			err = t.restore(now, &entries[i], m.Clock, &a)
 		}
-		if err := mend(now, &entries[i], &a); err != nil {
+		if err != nil {
 			return Applied{}, err
 		}
 	}
-	if m.Covered {
-		if err := t.dropAbsent(&m); err != nil {
-			return Applied{}, err
-		}
+	if err := t.dropAbsent(&m); err != nil {
+		return Applied{}, err
 	}
 	return t.applied(a)
 }
@@ -101,7 +103,16 @@ func (t *tx) dropAbsent(m *Mending) error {
 		if err != nil {
 			return err
 		}
-		if s.cur != nil && s.cur.bad {
+		if s.cur == nil || !s.cur.bad {
+			continue
+		}
+		seen := m.Covered
+		if !seen {
+			if seen, err = t.seenBad(s.cur, m.Clock); err != nil {
+				return err
+			}
+		}
+		if seen {
 			t.drop(s)
 		}
 	}
@@ -109,20 +120,35 @@ func (t *tx) dropAbsent(m *Mending) error {
 }
 
 // restore puts e in the place of a bad row that was this very write, as its stamp
-// or, where that has rotted too, the log says. That needs no clock to be true.
-func (t *tx) restore(now time.Time, e *oplog.Entry, _ *Applied) error {
+// or, where that has rotted too, the log says, or that the donor has seen: then e is
+// what beat it. That needs no more of the donor's clock.
+func (t *tx) restore(now time.Time, e *oplog.Entry, clock oplog.Clock, a *Applied) error {
 	s, err := t.slot(e.Key)
 	if err != nil || s.cur == nil || !s.cur.bad {
 		return err
 	}
-	if s.cur.Stamp != e.Stamp {
-		if named, err := t.logNames(e.Dot(), e.Key); err != nil || !named {
+	same := s.cur.Stamp == e.Stamp
+	if !same {
+		if same, err = t.logNames(e.Dot(), e.Key); err != nil {
 			return err
 		}
 	}
+	if !same {
+		if seen, err := t.seenBad(s.cur, clock); err != nil || !seen {
+			return err
+		}
+	}
+	news := !t.covers(e.Dot())
 	t.put(s, newRow(*e))
-	if !t.covers(e.Dot()) {
-		return t.raiseAhead(e.Dot())
+	if !news {
+		return nil
+	}
+	if err := t.raiseAhead(e.Dot()); err != nil || same {
+		return err
+	}
+	t.observe(now, e, a)
+	if !e.Tombstone && e.Stamp.HLC <= t.gcts { // the row may have been a tombstone
+		return t.reissue(now, s, a)
 	}
 	return nil
 }

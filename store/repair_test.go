@@ -77,7 +77,7 @@ func repair(tb testing.TB, b, from *store.Bucket) store.Applied {
 	for _, n := range mine.Bad {
 		wanted[n] = true
 	}
-	a, err := b.Repair(noon, all(tb, snap.Parts(&wanted, nil)), store.Mending{Gated: mine.Gated, Covered: snap.Clock.GE(mine.Clock), Last: true})
+	a, err := b.Repair(noon, all(tb, snap.Parts(&wanted, nil)), store.Mending{Gated: mine.Gated, Covered: snap.Clock.GE(mine.Clock), Clock: snap.Clock, Last: true})
 	if err != nil {
 		tb.Fatal(err)
 	}

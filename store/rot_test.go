@@ -269,3 +269,37 @@ func TestWriteOverARottenFutureRowIsTold(t *testing.T) {
 	}
 	alike(t, a, ahead)
 }
+
+// TestBeatenBadRowIsReplaced by what beat it elsewhere, or by nothing where that was
+// collected, by a node that lacks writes of this one. It came here, but the row
+// claims to be later, and the lacking writes cannot get out past it.
+func TestBeatenBadRowIsReplaced(t *testing.T) {
+	for name, collected := range map[string]bool{"kept": false, "collected": true} {
+		t.Run(name, func(t *testing.T) {
+			kv, a, b := twins(t)
+			alter(t, kv, "k3", func(v []byte) []byte { v[2] ^= 0x40; return v }) // of the far future
+			alter(t, kv, "k4", func(v []byte) []byte { v[2] ^= 0x40; return v })
+			write(t, b, noon, del("k3"), put("k4", "later"))
+			pull(t, a, b, true, 100)
+			write(t, a, noon, put("new", "1")) // b lacks it
+			if collected {
+				for _, x := range []*store.Bucket{a, b} {
+					if _, err := x.Collect(noon.Add(time.Second), store.CollectOptions{Force: true, Upto: 1 << 63}); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			scrub(t, a)
+			if a.BadRows() != 2 {
+				t.Fatalf("%d bad rows", a.BadRows())
+			}
+			repair(t, a, b)
+			scrub(t, a)
+			if a.BadRows() != 0 || value(t, a, "k3") != "-" || value(t, a, "k4") != "later" {
+				t.Errorf("%d bad rows, k3 is %s, k4 %s", a.BadRows(), value(t, a, "k3"), value(t, a, "k4"))
+			}
+			pull(t, b, a, true, 100)
+			alike(t, a, b)
+		})
+	}
+}

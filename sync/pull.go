@@ -155,7 +155,7 @@ func (e *Engine) hearBegin(m *oplog.Begin) {
 	}
 	if p.repair != nil {
 		p.began, p.rows = true, m.Rows
-		p.repair.Covered = m.Clock.GE(p.asked)
+		p.repair.Covered, p.repair.Clock = m.Clock.GE(p.asked), m.Clock
 		return
 	}
 	clock := m.Clock

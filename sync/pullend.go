@@ -24,7 +24,7 @@ func (e *Engine) hearEnd(m *oplog.End) {
 		return
 	}
 	p.end = m
-	if m.Cut && p.repair == nil || p.repair != nil && p.repair.Covered && p.bad {
+	if m.Cut && p.repair == nil || p.repair != nil && p.bad {
 		// The stretch behind the last entry was looked at as well.
 		e.applyPage(p, nil, m.Cursor)
 		return

@@ -28,6 +28,7 @@ type mending struct {
 type Repair struct {
 	Gated   uint64
 	Covered bool
+	Clock   oplog.Clock // of the donor
 
 	// After and Upto bound the keys of which a page brings all that the donor has
 	// in the bad parts; the last one has no upper bound.
