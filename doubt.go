@@ -9,26 +9,32 @@ import (
 	syncer "replicator/sync"
 )
 
-// ErrNoDoubt reports that no reconcile of the bucket waits.
+// ErrNoDoubt reports that neither a reconcile nor a replica's bucket that is to be
+// emptied waits.
 var ErrNoDoubt = errors.New("replicator: no reconcile waits")
 
 // A Doubt is a reconcile that would remove so many of the bucket's rows that the
-// node does not believe it of one other: their disk may have lost them.
+// node does not believe it of one other: their disk may have lost them. Or it is a
+// bucket of a replica that has to be emptied and filled again, while no master is
+// known to have all of it.
 type Doubt struct {
-	Nodes   []string // that have the rows no more
+	Nodes   []string // that have the rows no more; none if Empties
 	Removes uint64   // how many rows
 	Rows    uint64   // of how many
+	Empties bool     // the whole bucket goes
 }
 
 // AcceptReconcile lets a reconcile of the bucket remove what it was found to
-// remove, though no second node has said the same. It returns what that is, and
-// does not wait until it is done; what is removed is kept for seven days, see
-// Bucket.Conflicts. ErrNoDoubt if none waits.
+// remove, though no second node has said the same; what is removed is kept for
+// seven days, see Bucket.Conflicts. Or it lets a replica empty the bucket: what no
+// other node has is gone for good then. It returns what goes, and does not wait
+// until that is done. ErrNoDoubt if nothing waits.
 func (n *Node) AcceptReconcile(ctx context.Context, bucket string) (Doubt, error) {
 	if err := ctx.Err(); err != nil {
 		return Doubt{}, err
 	}
-	if _, err := n.held(bucket); err != nil {
+	l, err := n.held(bucket)
+	if err != nil {
 		return Doubt{}, err
 	}
 	var waits *syncer.DoubtStatus
@@ -36,9 +42,10 @@ func (n *Node) AcceptReconcile(ctx context.Context, bucket string) (Doubt, error
 	if waits == nil {
 		return Doubt{}, fmt.Errorf("%w: bucket %s", ErrNoDoubt, bucket)
 	}
+	d := doubtOf(*waits, l.bucket.Keys())
 	n.feed(syncer.AcceptDoubt{Bucket: bucket})
-	n.log.InfoContext(ctx, "reconcile accepted", "bucket", bucket, "removes", waits.Removes, "rows", waits.Rows)
-	return Doubt{Nodes: waits.Donors, Removes: waits.Removes, Rows: waits.Rows}, nil
+	n.log.InfoContext(ctx, "removal accepted", "bucket", bucket, "removes", d.Removes, "rows", d.Rows)
+	return d, nil
 }
 
 // AcceptReconcile implements api.Backend.
@@ -47,9 +54,17 @@ func (n serviceBackend) AcceptReconcile(ctx context.Context, bucket string) (api
 	return api.Doubt(d), apiError(err)
 }
 
-func doubtStatus(d *syncer.DoubtStatus) *api.Doubt {
+// doubtOf completes what waits in a bucket of so many keys.
+func doubtOf(d syncer.DoubtStatus, keys uint64) Doubt {
+	if d.Empties {
+		return Doubt{Nodes: []string{}, Removes: keys, Rows: keys, Empties: true}
+	}
+	return Doubt{Nodes: d.Donors, Removes: d.Removes, Rows: d.Rows}
+}
+
+func doubtStatus(d *syncer.DoubtStatus, keys uint64) *api.Doubt {
 	if d == nil {
 		return nil
 	}
-	return &api.Doubt{Nodes: d.Donors, Removes: d.Removes, Rows: d.Rows}
+	return new(api.Doubt(doubtOf(*d, keys)))
 }

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
+
+	"github.com/nats-io/nats-server/v2/server"
 
 	"replicator"
 	"replicator/api"
@@ -75,5 +78,45 @@ func TestDoubtfulReconcileWaits(t *testing.T) {
 	eventually(t, "c has what a wrote", has(bucket(t, c), "new", "1"))
 	if !has(bucket(t, c), "own", "1")() || doubt(c) != nil {
 		t.Error("its own row is gone, or it still waits")
+	}
+}
+
+// TestReplicaIsEmptiedAsTheOperatorWants: it gets what may be older than a delete
+// it has forgotten, and the only master cannot tell it that it has all the rest.
+func TestReplicaIsEmptiedAsTheOperatorWants(t *testing.T) {
+	s := startServer(t,
+		&server.User{Username: "all", Password: "pw"},
+		&server.User{Username: "mute", Password: "pw", Permissions: &server.Permissions{
+			Publish: &server.SubjectPermission{Deny: []string{"replicator.*.sync.r.>"}},
+		}})
+	url := func(user string) string { return strings.Replace(s.ClientURL(), "nats://", "nats://"+user+":pw@", 1) }
+	alone, dir := startServer(t), t.TempDir()
+	b := open(t, alone.ClientURL(), short("b", dir))
+	put(t, bucket(t, b), "k", "old")
+	closeAll(t, b)
+	a, r := open(t, url("all"), short("a", "")), open(t, url("all"), replicator.Config{Node: "r", Replica: true})
+	put(t, bucket(t, a), "deleted", "1")
+	put(t, bucket(t, a), "only", "here")
+	del(t, bucket(t, a), "deleted")
+	eventually(t, "r has all of a", has(bucket(t, r), "only", "here"))
+	eventually(t, "r collects the delete", func() bool {
+		n, err := r.Collect(t.Context(), replicator.DefaultBucket, 0)
+		return err == nil && n == 1
+	})
+	closeAll(t, a)
+	open(t, url("mute"), short("b", dir))
+	eventually(t, "r waits", func() bool { return doubt(r) != nil })
+	if d := doubt(r); !d.Empties || d.Removes != 1 || d.Rows != 1 || d.Nodes == nil || len(d.Nodes) != 0 {
+		t.Errorf("it waits with %+v", d)
+	}
+	if !has(bucket(t, r), "only", "here")() {
+		t.Error("it does not wait to be told so")
+	}
+	if d, err := r.AcceptReconcile(t.Context(), replicator.DefaultBucket); err != nil || !d.Empties || d.Removes != 1 {
+		t.Errorf("accepted %+v, %v", d, err)
+	}
+	eventually(t, "r has what b has", has(bucket(t, r), "k", "old"))
+	if !gone(bucket(t, r), "only")() || doubt(r) != nil {
+		t.Error("r has more than b, or it still waits")
 	}
 }

@@ -43,9 +43,9 @@ func memoryOfMachine() (cleanup func()) {
 }
 
 // startServer runs a NATS server on loopback until the test ends.
-func startServer(tb testing.TB) *server.Server {
+func startServer(tb testing.TB, users ...*server.User) *server.Server {
 	tb.Helper()
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true})
+	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true, Users: users})
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -62,7 +62,7 @@ func (n *Node) bucketStatus(name string, st syncer.BucketStatus, peers map[strin
 	d := b.Digest()
 	out.Keys, out.Tombstones, out.Clock = b.Keys(), b.Tombstones(), clockText(b.Clock())
 	out.Reconcile, out.Ended = b.Reconciling(), st.Ended
-	out.Doubt = doubtStatus(st.Doubt)
+	out.Doubt = doubtStatus(st.Doubt, b.Keys())
 	out.Hash, out.Pure = api.Hex(d.Sum), d.Ahead == 0 || b.Pure(n.forgotten)
 	out.Pull, out.Bad = pullStatus(st.Pull), b.BadRows()
 	if l, err := n.held(name); err == nil {

@@ -10,11 +10,13 @@ import (
 var ErrNoDoubt = &Error{"no_doubt", 409, "no reconcile waits"}
 
 // A Doubt is a reconcile that waits: it would remove many rows, and only some
-// nodes say that they were deleted.
+// nodes say that they were deleted. Or it is a bucket of a replica that has to be
+// emptied and filled again, and no master is known to have all of it.
 type Doubt struct {
-	Nodes   []string `json:"nodes"`   // that have the rows no more
+	Nodes   []string `json:"nodes"`   // that have the rows no more; none if Empties
 	Removes uint64   `json:"removes"` // how many rows
 	Rows    uint64   `json:"rows"`    // of how many
+	Empties bool     `json:"empties"` // the whole bucket goes
 }
 
 type reconcileBody struct {
@@ -30,7 +32,7 @@ type DoubtResult struct {
 	Doubt
 }
 
-// reconcile lets one that waits go on. Also that of the fleet's bucket, which may
+// reconcile lets one that waits go on, or a replica empty its bucket. Also that of the fleet's bucket, which may
 // have to wait as any other.
 func (s *Service) reconcile(ctx context.Context, r *request) (*reply, error) {
 	if r.bucket != bus.Fleet {
@@ -52,8 +54,9 @@ func (s *Service) reconcile(ctx context.Context, r *request) (*reply, error) {
 	return &reply{body: mustJSON(DoubtResult{V: 1, Node: s.backend.Name(), Bucket: r.bucket, Doubt: d})}, nil
 }
 
-// AcceptReconcile lets a reconcile of a node remove the rows that it waits with:
-// BucketStatus.Doubt tells how many. ErrNoDoubt if none waits.
+// AcceptReconcile lets a reconcile of a node remove the rows that it waits with, or
+// a replica empty its bucket: BucketStatus.Doubt tells how many rows go.
+// ErrNoDoubt if nothing waits.
 func (c *Client) AcceptReconcile(ctx context.Context, node, bucket string) (DoubtResult, error) {
 	var res DoubtResult
 	if bucket != bus.Fleet {

@@ -47,7 +47,7 @@ type BucketStatus struct {
 	CatchingUp bool              `json:"catching_up"`
 	Conflicts  uint64            `json:"conflicts"` // seen since the start: concurrent writes of one key, whoever lost
 	Reconcile  bool              `json:"reconciling"`
-	Doubt      *Doubt            `json:"doubt"` // why the reconcile waits; nil: it does not
+	Doubt      *Doubt            `json:"doubt"` // why the reconcile, or a replica that is to be emptied, waits; nil: it does not
 	Pull       *PullStatus       `json:"pull"`  // nil: none is running
 	Peers      []BucketPeer      `json:"peers"`
 	Bad        int               `json:"bad_rows"` // known not to be what was written

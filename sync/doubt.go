@@ -139,12 +139,15 @@ func (e *Engine) fits(b *bucket, p *pull, clock oplog.Clock) bool {
 }
 
 // acceptDoubt is what an operator says of a doubt. What was compared is gone on
-// with, by whoever comes first.
+// with, by whoever comes first. A replica need not wait for a master any more.
 func (e *Engine) acceptDoubt(bucket string) {
 	b := e.buckets[bucket]
-	if b == nil || b.doubt == nil {
-		return
+	switch {
+	case b == nil:
+	case b.doubt != nil:
+		b.doubt.accepted = true
+		e.want(b, b.doubt.donors[0], 0)
+	case e.unsettled(b):
+		e.empty(b, "", "as the operator wants it")
 	}
-	b.doubt.accepted = true
-	e.want(b, b.doubt.donors[0], 0)
 }

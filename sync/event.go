@@ -137,8 +137,9 @@ type (
 	// diverges to be fetched from the peers.
 	RepairNow struct{ Bucket string }
 
-	// AcceptDoubt lets a reconcile that waits remove what it was found to remove:
-	// see BucketStatus.Doubt. It does nothing if none waits.
+	// AcceptDoubt lets a reconcile that waits remove what it was found to remove, or
+	// a replica empty what waits for that: see BucketStatus.Doubt. It does nothing if
+	// nothing waits.
 	AcceptDoubt struct{ Bucket string }
 )
 

@@ -30,10 +30,10 @@ func (e *Engine) refusedAsReplica(b *bucket, err error) bool {
 	if b.unsure++; b.unsure == e.opt.WipeTries {
 		e.do(Raise{
 			Kind: EventUnsettled, Bucket: b.name,
-			Text: "bucket " + b.name + " of this replica gets what may be older than a delete that was forgotten here: it is emptied and filled again once a master has all that it holds",
+			Text: "bucket " + b.name + " of this replica gets what may be older than a delete that was forgotten here: it is emptied and filled again once a master has all that it holds, or by: replicator reconcile --accept --bucket " + b.name,
 		})
 	}
-	if b.unsure >= e.opt.WipeTries {
+	if e.unsettled(b) {
 		for _, name := range sorted(e.peers) {
 			if p := e.peers[name]; !p.inst.Replica && p.digests[b.name] != nil && e.reachable(p) {
 				e.sendReport(p, b.name) // who hears a report answers with its own
@@ -43,14 +43,20 @@ func (e *Engine) refusedAsReplica(b *bucket, err error) bool {
 	return false
 }
 
+// unsettled reports whether the bucket is to be emptied as soon as a master is
+// known to have all of it. Where a disk was lost none may ever be: what is held
+// above a write that died with it is under nobody's clock.
+func (e *Engine) unsettled(b *bucket) bool {
+	return e.self.Replica && !b.wiping && b.unsure >= e.opt.WipeTries
+}
+
 // heardAsReplica empties the bucket if it has to be, and a master says, now,
 // that it holds all of it durably. A report of before proves nothing: the master
 // may have gone back to an older disk since.
 func (e *Engine) heardAsReplica(p *peer, r *report, b *bucket) {
-	if !e.self.Replica || p.inst.Replica || b.wiping || b.unsure < e.opt.WipeTries || !e.hasAll(p, r, b.name) {
-		return
+	if e.unsettled(b) && !p.inst.Replica && e.hasAll(p, r, b.name) {
+		e.empty(b, p.name, p.name+" has all that it held")
 	}
-	e.empty(b, p.name)
 }
 
 // hasAll reports whether the peer has durably every write that is here. Extras
@@ -64,7 +70,7 @@ func (e *Engine) hasAll(p *peer, r *report, bucket string) bool {
 }
 
 // empty has the store empty the bucket, to be filled from others.
-func (e *Engine) empty(b *bucket, master string) {
+func (e *Engine) empty(b *bucket, master, because string) {
 	if p := b.pull; p != nil {
 		e.sendTo(p, &oplog.Abort{Session: p.id, Bucket: p.bucket, Reason: oplog.ReasonFailed, Text: "starts over, empty"})
 		e.dropPull(b)
@@ -75,8 +81,7 @@ func (e *Engine) empty(b *bucket, master string) {
 	e.giveUp(b)
 	e.do(Raise{
 		Kind: EventWiped, Bucket: b.name, Peer: master,
-		Text: "bucket " + b.name + " of this replica is emptied and filled again: what came may be older than a delete that was forgotten here; " +
-			master + " has all that it held",
+		Text: "bucket " + b.name + " of this replica is emptied and filled again: what came may be older than a delete that was forgotten here; " + because,
 	})
 	e.do(Wipe{Bucket: b.name})
 }

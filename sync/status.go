@@ -46,11 +46,13 @@ type BucketStatus struct {
 }
 
 // A DoubtStatus is a reconcile that would remove many rows, and waits for another
-// donor that says the same, or for AcceptDoubt.
+// donor that says the same; or a replica's bucket that is to be emptied, and waits
+// for a master that has all that it holds. Either may wait for AcceptDoubt.
 type DoubtStatus struct {
 	Donors  []string // who has said so
 	Removes uint64
 	Rows    uint64 // of the bucket
+	Empties bool   // all goes, and is fetched anew; the others are zero
 }
 
 // Peers returns what is known of every other node, by name.
@@ -110,6 +112,8 @@ func (e *Engine) Bucket(name string) BucketStatus {
 	}
 	if d := b.doubt; d != nil && !d.accepted {
 		s.Doubt = &DoubtStatus{Donors: slices.Clone(d.donors), Removes: d.Removes, Rows: d.Rows}
+	} else if e.unsettled(b) {
+		s.Doubt = &DoubtStatus{Empties: true}
 	}
 	for _, sv := range e.serves {
 		if sv.bucket == name {

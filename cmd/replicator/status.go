@@ -81,6 +81,8 @@ func readiness(st api.Status) string {
 func writeBucket(w io.Writer, st api.Status, b *api.BucketStatus, now time.Time) {
 	state := "in step"
 	switch {
+	case b.Doubt != nil && b.Doubt.Empties:
+		state = "waits to be emptied"
 	case b.Doubt != nil:
 		state = fmt.Sprintf("reconcile waits: %d of %d rows would go", b.Doubt.Removes, b.Doubt.Rows)
 	case b.Reconcile:

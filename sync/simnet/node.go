@@ -47,6 +47,7 @@ type Node struct {
 	slow     time.Duration // what the disk takes longer for anything
 	full     bool
 	refused  bool      // a replica has met what it can neither take nor leave out
+	ordered  bool      // by the operator: that a replica is emptied
 	away     time.Time // since when the node is down
 
 	witnesses map[string]*witness // by bucket, of this life
@@ -149,7 +150,7 @@ func (n *Node) Start() {
 		n.countReturn()
 	}
 	n.started = n.skew
-	n.fenced, n.dirty, n.syncing = false, false, false
+	n.fenced, n.dirty, n.syncing, n.ordered = false, false, false, false
 	n.donors = map[uint64]string{}
 	n.waiting, n.applies, n.events = map[string][]group{}, map[string][]syncer.Action{}, nil
 	n.witnesses = map[string]*witness{}
@@ -438,7 +439,9 @@ func (n *Node) act(a syncer.Action) {
 			n.w.Stats.Count[Diverged]++
 		case syncer.EventDoubtful:
 			n.w.Stats.Count[Doubted]++
-			n.callOperator(a.Bucket)
+			n.callOperator(a.Bucket, 0)
+		case syncer.EventUnsettled:
+			n.callOperator(a.Bucket, emptyPause)
 		}
 		n.events = append(n.events, a)
 		n.w.note("%s event %s %s: %s", n.name, a.Kind, a.Bucket, a.Text)

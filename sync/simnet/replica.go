@@ -18,13 +18,18 @@ func (n *Node) mustNotWrite(err error) {
 }
 
 // wipe empties a replica's bucket. No write goes with it, not even of a disk that
-// was lost: the ledger keeps them all.
+// was lost: the ledger keeps them all, unless the operator wanted it so.
 func (n *Node) wipe(a syncer.Wipe) syncer.Wiped {
 	ev := carry.Wipe(n.store, a)
 	if ev.Err != nil {
 		return ev
 	}
 	n.w.Stats.Count[Wipes]++
+	if n.ordered {
+		n.ordered = false
+		n.w.Stats.Count[Ordered]++
+		n.w.ledger.forget(n)
+	}
 	n.witness(a.Bucket) // a watch ends with a wipe
 	delete(n.marks, a.Bucket)
 	n.w.note("%s empties %s", n.name, a.Bucket)

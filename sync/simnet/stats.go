@@ -71,6 +71,7 @@ const (
 	DeletedAgain // of those, as a delete
 	Denied       // writes to a replica
 	Wipes        // of a replica that cannot issue again
+	Ordered      // of those, by the operator
 	Flips        // bits of a row, behind the store's back
 	LostRows     // likewise, whole rows
 	Scrubs       // of all rows of a bucket
@@ -93,7 +94,7 @@ var names = [kinds]string{
 	Pulls: "pulls", Pages: "pages", Cutoffs: "streams cut", Compared: "clocks compared by parts", Announced: "announced writes",
 	Batches: "atomic batches", Overflows: "overflows of the gap buffer", Stable: "stable tombstones collected", Reconciles: "reconciles",
 	Doubted: "reconciles doubted", Seconded: "reconciles that another word let end", Accepted: "doubts ended by the operator",
-	Reissued: "writes issued again", DeletedAgain: "of those as deletes", Denied: "writes to a replica", Wipes: "replicas emptied",
+	Reissued: "writes issued again", DeletedAgain: "of those as deletes", Denied: "writes to a replica", Wipes: "replicas emptied", Ordered: "of those as the operator wants it",
 	Flips: "bits of rows flipped", LostRows: "rows lost from a disk", Scrubs: "scrubs",
 	BadRows: "bad rows found", Diverged: "alarms of divergence", Repaired: "rows put right from a peer",
 }
