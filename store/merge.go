@@ -86,6 +86,9 @@ func (t *tx) merge(now time.Time, e *oplog.Entry, a *Applied) (news bool, err er
 		t.conflict(now, e, &s.cur.Entry, a)
 	}
 	ambiguous := !e.Tombstone && e.Stamp.HLC <= t.gcts && absentLike(s, t.gcts)
+	if s.cur != nil && s.cur.Stamp == e.Stamp {
+		ambiguous = false // it was here before it rotted
+	}
 	t.put(s, newRow(*e))
 	if ambiguous {
 		return true, t.reissue(now, s, a)

@@ -175,6 +175,9 @@ func (t *tx) repair(now time.Time, e *oplog.Entry, a *Applied) error {
 		t.conflict(now, e, &s.cur.Entry, a)
 	}
 	ambiguous := !e.Tombstone && e.Stamp.HLC <= t.gcts && absentLike(s, t.gcts)
+	if s.cur != nil && s.cur.bad {
+		ambiguous = false // whatever it was: the donor's row is what beat it
+	}
 	t.put(s, newRow(*e))
 	if ambiguous && !t.b.s.opts.Replica {
 		return t.reissue(now, s, a)

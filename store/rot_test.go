@@ -303,3 +303,43 @@ func TestBeatenBadRowIsReplaced(t *testing.T) {
 		})
 	}
 }
+
+// TestWriteOverARottenTombstoneIsAmbiguous: the delete says no more that it is one.
+// What comes and may be older than deletes that were collected here is issued again
+// all the same.
+func TestWriteOverARottenTombstoneIsAmbiguous(t *testing.T) {
+	_, _, deleter := fresh(t)
+	write(t, deleter, noon, put("k", "deleted"), del("k"))
+	other := join(t, open(t, store.NewMap(), "other", 5), "b")
+	write(t, other, noon.Add(2*time.Second), put("gone", "1"), del("gone"))
+	late := join(t, open(t, store.NewMap(), "late", 6), "b")
+	write(t, late, noon.Add(time.Second), put("k", "unseen"))
+	kv := store.NewMap()
+	a := join(t, open(t, kv, "a", 4), "b")
+	pull(t, a, deleter, true, 100)
+	pull(t, a, other, true, 100)
+	if _, err := a.Collect(noon.Add(time.Minute), store.CollectOptions{Stable: other.Clock(), Upto: 1 << 63}); err != nil {
+		t.Fatal(err)
+	}
+	if a.Tombstones() != 1 {
+		t.Fatalf("%d tombstones left", a.Tombstones())
+	}
+	alter(t, kv, "k", func(v []byte) []byte { v[1] ^= 1; return v })
+	scrub(t, a)
+	if a.BadRows() != 1 {
+		t.Fatalf("%d bad rows", a.BadRows())
+	}
+	snap, err := late.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = snap.Close() }()
+	got, err := a.ApplyPage(noon, all(t, snap.Rows(nil, nil)), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got.Ambiguous) != 1 || value(t, a, "k") != "unseen" {
+		t.Errorf("%d of them are ambiguous, k is %s", len(got.Ambiguous), value(t, a, "k"))
+	}
+	check(t, a)
+}

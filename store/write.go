@@ -176,9 +176,8 @@ func (t *tx) issue(now time.Time, s *slot, e oplog.Entry) (*row, error) {
 	if s.cur != nil && !s.cur.bad {
 		hlc = max(hlc, s.cur.Stamp.HLC+1)
 	}
-	if t.rec != nil || s.cur != nil && s.cur.bad || absentLike(s, t.guard()) {
-		// While a reconcile runs every row may prove to be one that was deleted, and
-		// a bad one may have been a tombstone.
+	if t.rec != nil || absentLike(s, t.guard()) {
+		// While a reconcile runs every row may prove to be one that was deleted.
 		hlc = max(hlc, t.guard()+1)
 	}
 	r, err := t.issueAt(hlc, s, e)
@@ -215,9 +214,9 @@ func (t *tx) issueAt(hlc oplog.HLC, s *slot, e oplog.Entry) (*row, error) {
 }
 
 // absentLike reports whether the key holds no more than a tombstone collected
-// up to gcts could have left.
+// up to gcts could have left. A bad row may have been one, whatever it says.
 func absentLike(s *slot, gcts oplog.HLC) bool {
-	return s.cur == nil || s.cur.Tombstone && s.cur.Stamp.HLC <= gcts
+	return s.cur == nil || s.cur.bad || s.cur.Tombstone && s.cur.Stamp.HLC <= gcts
 }
 
 func checkOps(ops []Op) error {

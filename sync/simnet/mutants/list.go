@@ -140,16 +140,16 @@ var mutants = []mutant{
 		"store/write.go", "		hlc = max(hlc, s.cur.Stamp.HLC+1)\n", "		_ = s\n",
 	}}},
 	{"W1-guard", "a write of an absent key may be older than its collected tombstone", []edit{{
-		"store/write.go", "s.cur.bad || absentLike(s, t.guard()) {", "s.cur.bad {",
+		"store/write.go", "if t.rec != nil || absentLike(s, t.guard()) {", "if t.rec != nil || s.cur != nil && s.cur.bad {",
 	}}},
 	{"W1-bad", "a write over a bad row may be older than what was collected", []edit{{
-		"store/write.go", "s.cur != nil && s.cur.bad || absentLike", "absentLike",
+		"store/write.go", "s.cur == nil || s.cur.bad || s.cur.Tombstone", "s.cur == nil || s.cur.Tombstone",
 	}}},
 	{"H3-told", "an own write that a repair replaces is not told of", []edit{{
 		"store/repair.go", "		t.conflict(now, e, &s.cur.Entry, a)\n", "		_ = a\n",
 	}}},
 	{"W1-rec", "a write beside a reconcile may be older than what donors collected", []edit{{
-		"store/write.go", "if t.rec != nil || s.cur", "if s.cur",
+		"store/write.go", "if t.rec != nil || absentLike", "if absentLike",
 	}}},
 	{"S2-live", "the claim is the donor's clock of later, not of the snapshot", []edit{{
 		"carry/donor.go", "ev.Clock, ev.Ahead, ev.Rows = snap.Clock,", "ev.Clock, ev.Ahead, ev.Rows = b.Clock(),",
