@@ -58,6 +58,7 @@ func TestCollectDropsWhatAllHave(t *testing.T) {
 				{"from the future", noon, force(), []string{"a", "b", "c", "t"}},
 				{"one is stable", later, store.CollectOptions{Upto: always, Stable: oplog.Clock{own: 4}}, []string{"b", "c", "t"}},
 				{"not yet expired everywhere", later, store.CollectOptions{Upto: always, Stable: oplog.Clock{own: 9}}, []string{"t"}},
+				{"expired, and not yet everywhere", noon.Add(time.Hour), store.CollectOptions{Upto: always, Stable: oplog.Clock{own: 6}}, []string{"t"}},
 				{"expired everywhere", noon.Add(time.Hour), store.CollectOptions{Upto: always, Stable: oplog.Clock{own: 9}}, nil},
 			} {
 				collect(t, b, tt.now, tt.o)

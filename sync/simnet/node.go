@@ -279,6 +279,9 @@ func (n *Node) Write(bucket string, ops ...store.Op) {
 	n.countBatch(written)
 	for _, e := range written.Entries {
 		n.w.ledger.issue(bucket, e)
+		if e.Expiry > 0 {
+			n.w.Stats.Count[Ends]++
+		}
 		n.w.note("%s writes %s/%q tombstone=%v %s", n.name, bucket, e.Key, e.Tombstone, e.Stamp)
 	}
 	n.changed(bucket, written.Changes, byLive)

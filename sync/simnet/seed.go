@@ -30,6 +30,7 @@ func (h History) Run() (Stats, error) {
 		cfg.Fold = 1 + int(h.Seed/8%3)
 	}
 	cfg.DoubtFloor, cfg.Operator = int(h.Seed%4)-1, true // 0 is the usual one, above what a bucket here holds
+	cfg.Expire = h.Seed%5 == 2
 	// Of rows that were lost with a disk and such that rotted none could be told.
 	cfg.Rot = h.Seed%3 == 0 && !cfg.Restore && !cfg.Clone
 	if tune := cfg.Tune; cfg.Fold > 0 {
@@ -301,6 +302,9 @@ func (w *World) op(rnd *rand.Rand) store.Op {
 	if rnd.IntN(4) == 0 {
 		op.Delete = true
 		return op
+	}
+	if w.cfg.Expire && rnd.IntN(3) == 0 {
+		op.Expiry = w.now.Add(time.Duration(rnd.IntN(180)-30) * time.Second).UnixMilli()
 	}
 	size := rnd.IntN(60)
 	if rnd.IntN(20) == 0 {

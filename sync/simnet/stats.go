@@ -21,6 +21,7 @@ type Kind int
 const (
 	Steps Kind = iota
 	Writes
+	Ends // of those, with an expiry
 	Messages
 	Bytes
 	Talk // messages that are no heartbeats
@@ -83,7 +84,7 @@ const (
 )
 
 var names = [kinds]string{
-	Steps: "steps", Writes: "writes", Messages: "messages", Bytes: "bytes", Talk: "messages that are no heartbeats",
+	Steps: "steps", Writes: "writes", Ends: "of those with an end", Messages: "messages", Bytes: "bytes", Talk: "messages that are no heartbeats",
 	Lost: "messages lost", Doubled: "messages doubled", Reordered: "messages out of order", OneWay: "links cut one way", TwoWay: "links cut both ways",
 	Unheard: "answers that nobody listens", Crashes: "crashes", LostCommits: "commits lost in them",
 	Refusals: "batches refused by a full disk", FullDisks: "disks that fill up", SlowDisks: "slow disks", SlowLinks: "slow links",

@@ -27,7 +27,7 @@ func (n *Node) witness(bucket string) {
 			break
 		}
 		n.report(err)
-		if !e.Tombstone {
+		if !mayGo(&e) {
 			w.told[string(e.Key)] = e.Stamp
 		}
 	}

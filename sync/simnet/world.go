@@ -38,6 +38,7 @@ type Config struct {
 	Evict   bool // members that are away for a minute do not count
 	Retire  bool // members are forgotten, and readmitted
 	Rot     bool // rows are damaged on their disk
+	Expire  bool // some writes have an end
 	Fold    int  // of how many ended origins the fleet is told at once; 0: of the usual number
 
 	DoubtFloor int  // of stores, as in store.Options
