@@ -3,8 +3,10 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"replicator/api"
 )
@@ -31,10 +33,55 @@ func (s state) exitCode() int {
 
 // A verdict is what verify found. It is what --json prints.
 type verdict struct {
-	State   state           `json:"state"`
+	State   state           `json:"state"` // of the copies that were compared
 	Nodes   []string        `json:"nodes"`
+	Silent  []silentNode    `json:"silent"`
 	Buckets []bucketVerdict `json:"buckets"`
 }
+
+// A silentNode is a member that did not answer: how its copy stands nobody knows.
+type silentNode struct {
+	Node      string    `json:"node"`
+	State     string    `json:"state"`      // as in MemberStatus
+	LastHeard time.Time `json:"last_heard"` // by whoever heard it last; zero: never
+}
+
+// exitCode is that of the copies, or of one that is behind where a member did not
+// answer: equality is not proven.
+func (v *verdict) exitCode() int {
+	if v.State == equal && len(v.Silent) > 0 {
+		return exitBehind
+	}
+	return v.State.exitCode()
+}
+
+// silence finds the members that hold the bucket, or any where it is empty, and are
+// not among those that answer. Who is evicted, has left or was forgotten is not
+// missed.
+func (v *verdict) silence(all []api.Status, bucket string) {
+	heard := map[string]silentNode{}
+	for i := range all {
+		for j := range all[i].Members {
+			m := &all[i].Members[j]
+			known, before := heard[m.Node]
+			if slices.Contains(v.Nodes, m.Node) || before && known.LastHeard.After(m.LastHeard) {
+				continue
+			}
+			if slices.Contains(missed, m.State) && (bucket == "" || slices.Contains(m.Buckets, bucket)) {
+				heard[m.Node] = silentNode{Node: m.Node, State: m.State, LastHeard: m.LastHeard}
+			} else {
+				delete(heard, m.Node)
+			}
+		}
+	}
+	v.Silent = make([]silentNode, 0, len(heard))
+	for _, name := range slices.Sorted(maps.Keys(heard)) {
+		v.Silent = append(v.Silent, heard[name])
+	}
+}
+
+// missed are the states of members that should be there.
+var missed = []string{"live", "stopped", "overdue"}
 
 type bucketVerdict struct {
 	Name  string        `json:"name"`

@@ -49,6 +49,36 @@ func TestVerdict(t *testing.T) {
 	}
 }
 
+// TestSilentMembersAreNamed: copies that nobody can compare are not proven equal.
+func TestSilentMembersAreNamed(t *testing.T) {
+	early, late := time.Unix(1, 0), time.Unix(2, 0)
+	member := func(node, state string, heard time.Time, buckets ...string) api.MemberStatus {
+		return api.MemberStatus{Node: node, State: state, LastHeard: heard, Buckets: buckets}
+	}
+	known := []api.Status{
+		{Members: []api.MemberStatus{
+			member("a", "live", late, "b"), member("gone", "left", late, "b"), member("old", "evicted", early, "b"),
+			member("down", "overdue", early, "b"), member("forgotten", "overdue", early, "b"), member("else", "stopped", late, "other"),
+		}},
+		{Members: []api.MemberStatus{member("forgotten", "forgotten", late, "b"), member("down", "live", late, "b")}},
+	}
+	for bucket, want := range map[string]string{"": "down live, else stopped", "b": "down live", "nowhere": ""} {
+		v := compare([]api.NodeDigests{digests("a", map[string]uint64{"a/1": 5}, "0", "h")})
+		v.silence(known, bucket)
+		var got []string
+		for _, n := range v.Silent {
+			got = append(got, n.Node+" "+n.State)
+		}
+		if code := v.exitCode(); strings.Join(got, ", ") != want || (code == exitDone) != (want == "") {
+			t.Errorf("bucket %q: %q, exit code %d", bucket, got, code)
+		}
+	}
+	v := verdict{State: divergent, Silent: []silentNode{{Node: "x"}}}
+	if v.exitCode() != exitDivergent {
+		t.Errorf("divergent, and a silent member: %d", v.exitCode())
+	}
+}
+
 func TestUnsyncedLooksAtPeersThatAreThere(t *testing.T) {
 	now := time.Now()
 	st := func(p api.BucketPeer, catching bool) api.Status {

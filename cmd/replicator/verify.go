@@ -29,7 +29,7 @@ func (verifyCmd) Help() string {
     replicator verify --deep
     replicator verify --repair
 
-Every node that answers tells the clock and the hash of its copy. Equal: all copies are the same (exit code 0). Behind: something still has to travel (4). Divergent: copies that have taken the same writes differ, or rows are not what was written (5), which never happens unless a disk or a program is broken; the keys are named. Nodes find and repair that by themselves, at the latest when they read all rows in the background.`
+Every node that answers tells the clock and the hash of its copy. Equal: all copies are the same (exit code 0). Behind: something still has to travel (4). A member that does not answer is named, and equality is not proven then (4 as well): start it, or, if it does not come back, replicator forget it. Divergent: copies that have taken the same writes differ, or rows are not what was written (5), which never happens unless a disk or a program is broken; the keys are named. Nodes find and repair that by themselves, at the latest when they read all rows in the background.`
 }
 
 const (
@@ -60,7 +60,7 @@ func (c *verifyCmd) Run(a *app) error {
 	if err := c.print(a, v); err != nil {
 		return err
 	}
-	if code := v.State.exitCode(); code != exitDone {
+	if code := v.exitCode(); code != exitDone {
 		return &exitError{Code: code}
 	}
 	return nil
@@ -107,7 +107,13 @@ func (c *verifyCmd) look(a *app, client *api.Client, bucket string) (verdict, er
 			return v, err
 		}
 	}
-	return v, nil
+	known, err := statusOfAll(a.ctx, client, v.Nodes)
+	v.silence(known, bucket)
+	return v, err
+}
+
+func statusOfAll(ctx context.Context, client *api.Client, nodes []string) ([]api.Status, error) {
+	return eachNode(nodes, func(node string) (api.Status, error) { return client.StatusOf(ctx, node) })
 }
 
 // readAll has every node read its rows, and waits until all have. With --repair
@@ -199,8 +205,8 @@ func askAll(ctx context.Context, client *api.Client, bucket, prefix string) ([]a
 }
 
 // eachNode asks all at once and returns the answers in order, or all errors.
-func eachNode[N any](nodes []N, ask func(N) (api.NodeDigests, error)) ([]api.NodeDigests, error) {
-	all, errs := make([]api.NodeDigests, len(nodes)), make([]error, len(nodes))
+func eachNode[N, A any](nodes []N, ask func(N) (A, error)) ([]A, error) {
+	all, errs := make([]A, len(nodes)), make([]error, len(nodes))
 	var group sync.WaitGroup
 	for i, n := range nodes {
 		group.Go(func() { all[i], errs[i] = ask(n) })
@@ -219,6 +225,9 @@ func (c *verifyCmd) print(a *app, v verdict) error {
 		alone = ", no other node answers"
 	}
 	fmt.Fprintf(&b, "%s: %s%s\n", strings.Join(v.Nodes, ", "), v.State, alone)
+	for _, n := range v.Silent {
+		fmt.Fprintf(&b, "%s does not answer (%s, heard %s): nothing is known of its copy\n", n.Node, n.State, ago(n.LastHeard, time.Now()))
+	}
 	for i := range v.Buckets {
 		bucket := &v.Buckets[i]
 		fmt.Fprintf(&b, "bucket %s: %s\n  %s\n", bucket.Name, bucket.State, bucket.summary())
