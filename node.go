@@ -124,6 +124,9 @@ func (n *Node) openStore() error {
 		Node: n.store.Node(), Nonce: nonce, Prev: n.store.PrevNonce(), Started: now.UnixMilli(), Version: n.cfg.Version,
 		Starts: n.store.Starts(), Replica: n.cfg.Replica,
 	}
+	if n.self.Starts == 1 { // who has mistyped the folder should know
+		n.log.Info("there was no store in the data folder: this is a new node", "node", n.self.Node, "data", n.cfg.Dir)
+	}
 	return nil
 }
 

@@ -45,6 +45,28 @@ func TestBusyPortNamesTheRemedy(t *testing.T) {
 	converged(t, soon, a)
 }
 
+// Whoever mistypes the folder gets a node that nobody knows, and is told.
+func TestNewStoreIsTold(t *testing.T) {
+	a := embeddedNode(t, "a")
+	a.restart()
+	if n := strings.Count(a.log.String(), "this is a new node"); n != 1 {
+		t.Errorf("told %d times in two lives", n)
+	}
+}
+
+// A configuration with users has one for the node, too, or it could never speak.
+func TestEmbeddedServerWithUsersNamesTheRemedy(t *testing.T) {
+	config := filepath.Join(t.TempDir(), "nats.conf")
+	text := fmt.Sprintf("listen: %q\nauthorization { users = [{user: n, password: pw}] }\n", freeAddress(t))
+	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{nil, {"--user", "n", "--password", "other"}} {
+		args = append([]string{"serve", "--node", "a", "--data", t.TempDir(), "--nats-config", config}, args...)
+		replicator(t, args...).refused(t, exitFailed, "users", "--user")
+	}
+}
+
 // A node on a server that is not there works on alone, and says so once; a
 // client has nobody to speak to.
 func TestUnreachableServer(t *testing.T) {

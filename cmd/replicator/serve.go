@@ -168,7 +168,7 @@ func (s *serving) connect(ctx context.Context, name string) error {
 	opts := replicator.ConnectOptions(cmp.Or(f.ConnectionName, "replicator "+name+" "+version()), s.log)
 	var err error
 	if f.outbound() {
-		s.nc, err = f.open(append(opts, nats.ReconnectErrHandler(s.logFailures())))
+		s.nc, err = f.open(append(opts, nats.ReconnectErrHandler(s.logFailures(f.where()))))
 		return err
 	}
 	s.server, err = embedded.Start(ctx, embedded.Options{
@@ -182,12 +182,17 @@ func (s *serving) connect(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	s.nc, err = s.server.Connect(append(opts, auth...)...)
+	// The own server is there: what keeps the node out now would keep it out for ever.
+	opts = append(append(opts, auth...), nats.RetryOnFailedConnect(false), nats.ReconnectErrHandler(s.logFailures(s.server.ClientURL())))
+	s.nc, err = s.server.Connect(opts...)
+	if errors.Is(err, nats.ErrAuthorization) {
+		return errors.New("the embedded NATS server does not let its own node in: the configuration has users; name one with --user and --password, --creds or --nkey")
+	}
 	return err
 }
 
 // logFailures tells why the server cannot be reached, once for each reason.
-func (s *serving) logFailures() nats.ConnErrHandler {
+func (s *serving) logFailures(server string) nats.ConnErrHandler {
 	last := ""
 	return func(nc *nats.Conn, err error) {
 		if nc.IsConnected() || err == nil || err.Error() == last {
@@ -195,7 +200,7 @@ func (s *serving) logFailures() nats.ConnErrHandler {
 		}
 		last = err.Error()
 		s.log.Warn("NATS server not reached, the node works alone and tries again",
-			"server", s.app.flags.where(), "error", explainRefusal(err))
+			"server", server, "error", explainRefusal(err))
 	}
 }
 
