@@ -313,6 +313,9 @@ func TestClosedInboxPermission(t *testing.T) {
 		t.Fatal(err)
 	}
 	quiet := nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})
+	if _, err := api.NewClient(dial(t, url, nats.UserInfo("c1", "c"), quiet), api.ClientOptions{}); !errors.Is(err, api.ErrNoReplies) {
+		t.Errorf("a client that hears no reply: %v", err)
+	}
 	c := client(t, dial(t, url, nats.UserInfo("c1", "c"), nats.CustomInboxPrefix("replicator.apireply.c1"), quiet), api.ClientOptions{Timeout: time.Second, Silence: time.Second})
 	if _, err := c.Get(t.Context(), "default", []byte("k")); !errors.Is(err, api.ErrNotFound) {
 		t.Errorf("get: %v", err)

@@ -73,7 +73,12 @@ type msg struct {
 // clientMemory bounds the replies being put together.
 const clientMemory = 1 << 30
 
-// NewClient returns a client over nc, which stays the caller's.
+// ErrNoReplies reports that the user of a connection may not subscribe to replies:
+// nothing can be asked.
+var ErrNoReplies = errors.New("replies are not permitted to come")
+
+// NewClient returns a client over nc, which stays the caller's. ErrNoReplies if the
+// server does not let replies come: nats.CustomInboxPrefix says where it may.
 func NewClient(nc *nats.Conn, o ClientOptions) (*Client, error) {
 	o = o.withDefaults()
 	if err := bus.ValidPrefix(o.Prefix); err != nil {
@@ -96,7 +101,28 @@ func NewClient(nc *nats.Conn, o ClientOptions) (*Client, error) {
 	if c.sub, err = nc.Subscribe(c.inbox+".*", c.deliver); err != nil {
 		return nil, fmt.Errorf("subscribe to replies: %w", err)
 	}
-	return c, c.sub.SetPendingLimits(-1, clientMemory)
+	if err := c.sub.SetPendingLimits(-1, clientMemory); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	if err := c.heard(); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return c, nil
+}
+
+// heard makes sure that replies will come: who sends a write without that does not
+// hear what became of it. While the connection is away it cannot be known.
+func (c *Client) heard() error {
+	if !c.nc.IsConnected() {
+		return nil
+	}
+	if err := c.nc.FlushTimeout(c.opts.Timeout); err != nil {
+		return fmt.Errorf("subscribe to replies: %w", err)
+	}
+	if err := c.denied(); err != nil && strings.Contains(err.Error(), c.inbox) {
+		return fmt.Errorf("%w: %w", ErrNoReplies, err)
+	}
+	return nil
 }
 
 // Close ends the client's subscription. Requests that wait run into their

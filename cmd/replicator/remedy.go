@@ -96,6 +96,8 @@ func explain(err error, flags *globals) string {
 		return errSignal.Error()
 	case refused(err):
 		return fmt.Sprintf("%s refuses these credentials (%s); give others with --user, --creds, --nkey or --context", where, err)
+	case errors.Is(err, api.ErrNoReplies):
+		return fmt.Sprintf("%s; nothing was sent: --inbox-prefix names the subject where this user may have replies, as replicator.apireply.NAME", err)
 	case errors.Is(err, nats.ErrPermissionViolation):
 		return fmt.Sprintf("%s; the NATS server does not permit this user to do so", err)
 	case unreachable(err):
