@@ -290,6 +290,7 @@ func asAPIError(err error) *api.Error {
 		{is(ErrClosed), api.ErrStopping},
 		{is(ErrSlowWatcher), api.ErrSlow},
 		{is(ErrReplica), api.ErrReplica},
+		{is(ErrReplicaStays), api.ErrReplicaStays},
 		{is(ErrWiped), api.ErrWiped},
 		{is(errExists), api.ErrExists},
 		{as[*RevisionError], api.ErrRevision},

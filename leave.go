@@ -11,8 +11,17 @@ import (
 	syncer "replicator/sync"
 )
 
-// handOverPause is how often a node that leaves looks whether it may.
-const handOverPause = 100 * time.Millisecond
+const (
+	// handOverPause is how often a node that leaves looks whether it may.
+	handOverPause = 100 * time.Millisecond
+	// farewell is how long it waits for the others to have heard that it has left:
+	// those that are there need a heartbeat. One may just have died.
+	farewell = 5 * time.Second
+)
+
+// ErrReplicaStays reports a replica that is to leave. It has nothing to hand over:
+// stop it, and Forget it on a master.
+var ErrReplicaStays = errors.New("replicator: a replica does not leave: stop it, and have a master forget it")
 
 // Left is closed once Leave has succeeded: the node should be closed then.
 func (n *Node) Left() <-chan struct{} { return n.left }
@@ -20,7 +29,8 @@ func (n *Node) Left() <-chan struct{} { return n.left }
 // Leave takes the node out of the fleet for good: it takes no more writes, waits
 // until every other live node that holds a bucket has all that is in it here,
 // and tells them that it has left. From then on nothing waits for it. With now
-// it waits for nobody: what only it has stays on its disk.
+// it waits for nobody: what only it has stays on its disk. ErrReplicaStays if the
+// node is a replica.
 //
 // If ctx ends before that, a *NotHandedOverError says what is missing, and the
 // node is a member as before. The same error refuses at once a node whose disk has
@@ -28,6 +38,9 @@ func (n *Node) Left() <-chan struct{} { return n.left }
 // it is closed. Opened again from the same folder it replicates and refuses
 // writes until it is readmitted.
 func (n *Node) Leave(ctx context.Context, now bool) error {
+	if n.Replica() {
+		return ErrReplicaStays
+	}
 	if !n.leaving.CompareAndSwap(false, true) {
 		return errors.New("replicator: the node is leaving already")
 	}
@@ -67,6 +80,8 @@ func (n *Node) leave(ctx context.Context, now bool) error {
 		return err
 	}
 	// It has left, whether all have heard of it or not: they tell each other.
+	ctx, cancel := context.WithTimeout(ctx, farewell)
+	defer cancel()
 	if err := n.handOver(ctx, []string{bus.Fleet}); err != nil {
 		n.log.WarnContext(ctx, "not every live node is known to have heard that this one has left", "error", err)
 	}

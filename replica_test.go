@@ -33,6 +33,9 @@ func TestReplicaFollowsAndRefuses(t *testing.T) {
 	if b.Keys() != 2 || len(b.Clock()) != 1 {
 		t.Errorf("%d keys, clock %v", b.Keys(), b.Clock())
 	}
+	if err := r.Leave(t.Context(), false); !errors.Is(err, replicator.ErrReplicaStays) {
+		t.Errorf("leave: %v", err)
+	}
 	if !r.Replica() || a.Replica() || r.Status(t.Context()).Role != api.RoleReplica {
 		t.Error("the role is not told")
 	}

@@ -12,6 +12,7 @@ import (
 var (
 	ErrNoMember      = &Error{"no_member", 404, "no such member"}
 	ErrMemberLive    = &Error{"member_live", 409, "the member is running"}
+	ErrReplicaStays  = &Error{"replica_stays", 409, "a replica does not leave: stop it, and have a master forget it"}
 	ErrNotHandedOver = &Error{"not_handed_over", 409, "others lack writes of the node"}
 	ErrRetired       = &Error{"retired", 423, "the node is no member any more"}
 )

@@ -68,6 +68,20 @@ func TestForgetANodeThatDied(t *testing.T) {
 }
 
 // TestLeaveEndsTheProcess, with code 0, once the others have everything.
+// TestLeaveWaitsForNoDeadNode: one that has all, and dies before it can hear of it.
+func TestLeaveWaitsForNoDeadNode(t *testing.T) {
+	t.Parallel()
+	a := embeddedNode(t, "a")
+	b, c := connectedNode(t, "b", a.url), connectedNode(t, "c", a.url)
+	c.put("k", "v")
+	converged(t, soon, a, b, c)
+	b.crash()
+	replicator(t, "leave", "c", "--yes", "--timeout", "20s", "--server", a.url).ok(t)
+	if code := c.proc.wait(t, patience); code != exitDone {
+		t.Errorf("it ended with code %d", code)
+	}
+}
+
 func TestLeaveEndsTheProcess(t *testing.T) {
 	t.Parallel()
 	a := embeddedNode(t, "a")

@@ -234,6 +234,6 @@ func (e *Engine) hearOwnName(n oplog.Nonce, beat *oplog.Heartbeat) {
 	}
 	if beat.Wall > first && e.self.Younger(&beat.From) {
 		e.fenced = true
-		e.do(Fence{Reason: "an older instance named " + e.self.Node + " is running: rename this node or stop the other"})
+		e.do(Fence{Reason: "an older instance named " + e.self.Node + " is running: rename this node, or stop the other and start this one again"})
 	}
 }

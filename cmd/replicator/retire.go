@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -38,7 +39,14 @@ func (c *leaveCmd) Run(a *app) error {
 	return a.tell(errand{c.Name, c.Name, c.JSON, "node %s has left the fleet\n"}, func(client *api.Client) (api.MemberResult, error) {
 		ctx, cancel := context.WithTimeout(a.ctx, cmp.Or(a.flags.Timeout, leaveTimeout))
 		defer cancel()
-		return client.Leave(ctx, c.Name, c.Now)
+		res, err := client.Leave(ctx, c.Name, c.Now)
+		switch {
+		case err != nil && a.ctx.Err() != nil:
+			err = fmt.Errorf("interrupted: node %s goes on, and has left as soon as the others have all it has, or is a member as before when its time is up: replicator members", c.Name)
+		case errors.Is(err, api.ErrReplicaStays):
+			err = fmt.Errorf("replica %s cannot leave, and need not: stop it, then: replicator forget %s", c.Name, c.Name)
+		}
+		return res, err
 	})
 }
 
