@@ -38,6 +38,12 @@ func (o Options) applyJoin(opts *server.Options) error {
 	return nil
 }
 
+// CheckJoin refuses what cannot be the address of a hub to join.
+func CheckJoin(address string) error {
+	_, err := parseHub(address)
+	return err
+}
+
 // parseHub checks one address of a hub and gives it its scheme's port. Errors
 // leave the address out where it could hold a password.
 func parseHub(address string) (*url.URL, error) {

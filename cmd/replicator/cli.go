@@ -107,6 +107,7 @@ func newParser(c *cli, args []string, io stdio) (*kong.Kong, error) {
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true, WrapUpperBound: 100}),
 		kong.ExplicitGroups([]kong.Group{{Key: "connection", Title: "Connection, as in the nats CLI:"}}),
 		kong.UsageOnError(),
+		durations,
 	}
 	if file := configFile(args); file != "" {
 		s, err := readSettings(file)

@@ -12,7 +12,7 @@ type collectCmd struct {
 	scopeFlag
 	yesFlag
 	jsonFlag
-	OlderThan time.Duration `required:"" placeholder:"720h" help:"Only deletes that are older."`
+	OlderThan time.Duration `required:"" placeholder:"30d" help:"Only deletes that are older."`
 	Node      string        `env:"REPLICATOR_NODE" help:"Only on this node. Default: on all that answer."`
 }
 
@@ -20,7 +20,7 @@ type collectCmd struct {
 func (collectCmd) Help() string {
 	return `Examples:
 
-    replicator collect --older-than 720h
+    replicator collect --older-than 30d
     replicator collect --older-than 168h -b orders --yes
 
 Deletes are remembered until every member knows of them; this forgets them without waiting. Copies stay equal all the same: a node that missed some compares all its rows when it is back. But a key that it wrote while it was away may come back. If a node holds deletes up for good, prefer: replicator forget`

@@ -317,7 +317,7 @@ func TestNodeAndEveryCommand(t *testing.T) {
 	}
 	for args, want := range map[string]string{
 		"wait --ready --node nobody --timeout 1s": `not within 1s: no node "nobody" answers`,
-		"wait --nodes 2 --timeout 1s":             "not within 1s: 1 nodes answer, not 2",
+		"wait --nodes 2 --timeout 1s":             "not within 1s: nodes that answer: 1, not 2",
 		"get k --node nobody":                     "replicator serve --server nats://" + address + " --node nobody\n",
 		"get k --prefix other":                    "replicator serve --server nats://" + address + " --prefix other\n",
 		"get k --server ws://" + address:          "connect to ws://" + address + ": ",

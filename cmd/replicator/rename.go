@@ -9,7 +9,7 @@ import (
 
 // dataFlag says where a store is.
 type dataFlag struct {
-	Data string `default:"./replicator-data" placeholder:"DIR" env:"REPLICATOR_DATA" help:"Folder of the store."`
+	Data string `default:"./replicator-data" placeholder:"DIR" env:"REPLICATOR_DATA" help:"Folder of the store (./replicator-data)."`
 }
 
 type renameCmd struct {

@@ -37,7 +37,7 @@ type serveCmd struct {
 	Bucket     []string      `short:"b" env:"REPLICATOR_BUCKETS" setting:"buckets" help:"Hold only these buckets. Default: every bucket heard of."`
 	Codec      string        `enum:"msgpack,json" default:"msgpack" env:"REPLICATOR_CODEC" help:"How this node writes messages: ${enum}. It reads both."`
 	Replica    bool          `env:"REPLICATOR_REPLICA" help:"Only follow: pull, take live writes, serve reads and other nodes, and never write. The data folder must be one that never wrote."`
-	EvictAfter time.Duration `default:"720h" env:"REPLICATOR_EVICT_AFTER" help:"How long a node may be silent before deletes are forgotten without it. One that returns later compares all its rows with another's."`
+	EvictAfter time.Duration `default:"30d" env:"REPLICATOR_EVICT_AFTER" help:"How long a node may be silent before deletes are forgotten without it. One that returns later compares all its rows with another's."`
 	ScrubEvery time.Duration `default:"24h" env:"REPLICATOR_SCRUB_EVERY" help:"How often all rows are read in the background and compared with their hashes."`
 	Ambiguous  string        `enum:"keep,delete,park" default:"keep" env:"REPLICATOR_AMBIGUOUS" help:"What becomes of a value that may be older than a forgotten delete: ${enum}. It is written again; or deleted; or deleted, and listed by conflicts."`
 	Durability string        `enum:"sync,interval" default:"sync" env:"REPLICATOR_DURABILITY" help:"When a write is answered: ${enum}. After its fsync, or at once."`
@@ -71,6 +71,11 @@ func (c *serveCmd) check(flags *globals) error {
 	}
 	if c.EvictAfter <= 0 {
 		return usage(fmt.Errorf("--evict-after %v: want a time above 0", c.EvictAfter))
+	}
+	for _, hub := range c.Join {
+		if err := embedded.CheckJoin(hub); err != nil {
+			return usage(err)
+		}
 	}
 	if _, _, err := net.SplitHostPort(c.Listen); c.Listen != "" && err != nil {
 		return usage(fmt.Errorf("--listen %q: want HOST:PORT, as 127.0.0.1:4222", c.Listen))

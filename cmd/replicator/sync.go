@@ -38,9 +38,13 @@ func (c *syncCmd) Run(a *app) error {
 	}
 	defer done()
 	at := c.Node
+	told := map[string]api.SyncProgress{} // the last line of each bucket and peer
 	if err := client.Sync(a.ctx, bucket, func(node string, p api.SyncProgress) {
 		at = node
-		c.progress(a, p)
+		if who := p.Bucket + " " + p.Peer; told[who] != p {
+			told[who] = p
+			c.progress(a, p)
+		}
 	}); err != nil {
 		return err
 	}

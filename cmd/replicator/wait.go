@@ -121,7 +121,7 @@ func (c *waitCmd) look(ctx context.Context, client *api.Client, bucket, prefix s
 			return err
 		}
 		if len(nodes) < c.Nodes {
-			return fmt.Errorf("%d nodes answer, not %d", len(nodes), c.Nodes)
+			return fmt.Errorf("nodes that answer: %d, not %d", len(nodes), c.Nodes)
 		}
 	}
 	if !c.InSync {
