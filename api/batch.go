@@ -7,7 +7,7 @@ import (
 
 // batch writes the records of a request all or not at all, as one. Its body is
 // that of a load.
-func (s *Service) batch(ctx context.Context, r *request) (*reply, error) {
+func (h *Handlers) batch(ctx context.Context, r *request) (*reply, error) {
 	if err := userBucket(r); err != nil {
 		return nil, err
 	}
@@ -22,9 +22,9 @@ func (s *Service) batch(ctx context.Context, r *request) (*reply, error) {
 		e := l.refused[0]
 		return nil, e.Error.With("record %d: %s; nothing was written", e.Index, e.Error.Text)
 	}
-	res := BatchResult{V: 1, Node: s.backend.Name()}
+	res := BatchResult{V: 1, Node: h.backend.Name()}
 	if len(l.ops) > 0 {
-		results, err := s.backend.Write(ctx, r.bucket, l.ops, WriteOptions{CreateBucket: l.head.Create, Atomic: true})
+		results, err := h.backend.Write(ctx, r.bucket, l.ops, WriteOptions{CreateBucket: l.head.Create, Atomic: true})
 		if err != nil {
 			return nil, err
 		}

@@ -34,7 +34,7 @@ type DoubtResult struct {
 
 // reconcile lets one that waits go on, or a replica empty its bucket. Also that of the fleet's bucket, which may
 // have to wait as any other.
-func (s *Service) reconcile(ctx context.Context, r *request) (*reply, error) {
+func (h *Handlers) reconcile(ctx context.Context, r *request) (*reply, error) {
 	if r.bucket != bus.Fleet {
 		if err := userBucket(r); err != nil {
 			return nil, err
@@ -47,11 +47,11 @@ func (s *Service) reconcile(ctx context.Context, r *request) (*reply, error) {
 	if !body.Accept {
 		return nil, ErrBadRequest.With("a reconcile can only be accepted")
 	}
-	d, err := s.backend.AcceptReconcile(ctx, r.bucket)
+	d, err := h.backend.AcceptReconcile(ctx, r.bucket)
 	if err != nil {
 		return nil, err
 	}
-	return &reply{body: mustJSON(DoubtResult{V: 1, Node: s.backend.Name(), Bucket: r.bucket, Doubt: d})}, nil
+	return &reply{body: mustJSON(DoubtResult{V: 1, Node: h.backend.Name(), Bucket: r.bucket, Doubt: d})}, nil
 }
 
 // AcceptReconcile lets a reconcile of a node remove the rows that it waits with, or

@@ -56,8 +56,8 @@ var (
 	ErrReadOnly   = &Error{"read_only", 507, "the node is read-only"}
 )
 
-// asError finds the Error in err, or makes one.
-func asError(err error) *Error {
+// AsError finds the Error in err, or makes one.
+func AsError(err error) *Error {
 	if e, ok := errors.AsType[*Error](err); ok {
 		if err.Error() == e.Text {
 			return e

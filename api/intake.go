@@ -29,7 +29,7 @@ type request struct {
 	verb   string
 	body   []byte
 	reply  string
-	header micro.Headers
+	header interface{ Get(key string) string }
 }
 
 // A reply is what a verb answers.
@@ -186,7 +186,7 @@ func (s *Service) timeout(r *request) time.Duration {
 }
 
 func (s *Service) fail(r *request, err error) {
-	e := asError(err)
+	e := AsError(err)
 	if e.Code == ErrOverloaded.Code {
 		s.counts.overloaded.Add(1)
 	} else {

@@ -10,7 +10,7 @@ import (
 // load takes many records in one request. A record that is refused leaves the
 // others alone and is named in the reply; a body that is not what it should be
 // writes nothing.
-func (s *Service) load(ctx context.Context, r *request) (*reply, error) {
+func (h *Handlers) load(ctx context.Context, r *request) (*reply, error) {
 	if err := userBucket(r); err != nil {
 		return nil, err
 	}
@@ -18,10 +18,10 @@ func (s *Service) load(ctx context.Context, r *request) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	res := LoadResult{V: 1, Node: s.backend.Name(), Errors: l.refused}
+	res := LoadResult{V: 1, Node: h.backend.Name(), Errors: l.refused}
 	if len(l.ops) > 0 {
 		o := WriteOptions{CreateBucket: l.head.Create, SkipUnchanged: l.head.SkipUnchanged}
-		results, err := s.backend.Write(ctx, r.bucket, l.ops, o)
+		results, err := h.backend.Write(ctx, r.bucket, l.ops, o)
 		if err != nil {
 			return nil, err
 		}
@@ -94,7 +94,7 @@ func (l *loading) takeHead(body []byte) []byte {
 
 func (l *loading) add(i int, op WriteOp) {
 	if err := checkOp(op); err != nil {
-		l.refused = append(l.refused, LoadError{Index: i, Error: asError(err)})
+		l.refused = append(l.refused, LoadError{Index: i, Error: AsError(err)})
 		return
 	}
 	l.ops = append(l.ops, op)

@@ -99,7 +99,7 @@ func parseLost(line []byte) (Lost, error) {
 
 // conflicts lists the node's lost writes of a bucket, or tells the whole of the
 // one that the request names.
-func (s *Service) conflicts(ctx context.Context, r *request) (*reply, error) {
+func (h *Handlers) conflicts(ctx context.Context, r *request) (*reply, error) {
 	if err := userBucket(r); err != nil {
 		return nil, err
 	}
@@ -110,7 +110,7 @@ func (s *Service) conflicts(ctx context.Context, r *request) (*reply, error) {
 		}
 	}
 	var body []byte
-	for l, err := range s.backend.Conflicts(ctx, r.bucket) {
+	for l, err := range h.backend.Conflicts(ctx, r.bucket) {
 		if err != nil {
 			return nil, err
 		}
@@ -119,14 +119,14 @@ func (s *Service) conflicts(ctx context.Context, r *request) (*reply, error) {
 		}
 	}
 	if id != "" && body == nil {
-		return nil, ErrNotFound.With("node %s keeps no lost write %s", s.backend.Name(), id)
+		return nil, ErrNotFound.With("node %s keeps no lost write %s", h.backend.Name(), id)
 	}
-	body, err := withHead(pageHead{V: 1, Node: s.backend.Name()}, body)
+	body, err := withHead(pageHead{V: 1, Node: h.backend.Name()}, body)
 	return &reply{body: body}, err
 }
 
 // takeConflict makes a lost write the newest of its key again.
-func (s *Service) takeConflict(ctx context.Context, r *request) (*reply, error) {
+func (h *Handlers) takeConflict(ctx context.Context, r *request) (*reply, error) {
 	if err := userBucket(r); err != nil {
 		return nil, err
 	}
@@ -134,11 +134,11 @@ func (s *Service) takeConflict(ctx context.Context, r *request) (*reply, error) 
 	if err != nil {
 		return nil, ErrBadRequest.With("%s", err)
 	}
-	stamp, err := s.backend.TakeConflict(ctx, r.bucket, dot)
+	stamp, err := h.backend.TakeConflict(ctx, r.bucket, dot)
 	if err != nil {
 		return nil, err
 	}
-	return &reply{body: mustJSON(putResult(s.backend.Name(), stamp))}, nil
+	return &reply{body: mustJSON(putResult(h.backend.Name(), stamp))}, nil
 }
 
 // Conflicts yields the writes of a node, of all nodes that answer where it is
@@ -175,7 +175,7 @@ func (c *Client) Conflicts(ctx context.Context, node, bucket string) iter.Seq2[L
 	}
 }
 
-func isNoBucket(err error) bool { return asError(err).Is(ErrNoBucket) }
+func isNoBucket(err error) bool { return AsError(err).Is(ErrNoBucket) }
 
 // NamesOf returns node or, where it is empty, the names of all nodes that answer.
 // A *NoNodeError if none does.

@@ -64,41 +64,41 @@ type BucketCollected struct {
 }
 
 // leave has this node leave for good.
-func (s *Service) leave(ctx context.Context, r *request) (*reply, error) {
+func (h *Handlers) leave(ctx context.Context, r *request) (*reply, error) {
 	body, err := parseMember(r, false)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.backend.Leave(ctx, body.Now); err != nil {
+	if err := h.backend.Leave(ctx, body.Now); err != nil {
 		return nil, err
 	}
-	return s.memberReply(s.backend.Name()), nil
+	return h.memberReply(h.backend.Name()), nil
 }
 
-func (s *Service) forget(ctx context.Context, r *request) (*reply, error) {
+func (h *Handlers) forget(ctx context.Context, r *request) (*reply, error) {
 	body, err := parseMember(r, true)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.backend.Forget(ctx, body.Node, body.Force); err != nil {
+	if err := h.backend.Forget(ctx, body.Node, body.Force); err != nil {
 		return nil, err
 	}
-	return s.memberReply(body.Node), nil
+	return h.memberReply(body.Node), nil
 }
 
-func (s *Service) readmit(ctx context.Context, r *request) (*reply, error) {
+func (h *Handlers) readmit(ctx context.Context, r *request) (*reply, error) {
 	body, err := parseMember(r, true)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.backend.Readmit(ctx, body.Node); err != nil {
+	if err := h.backend.Readmit(ctx, body.Node); err != nil {
 		return nil, err
 	}
-	return s.memberReply(body.Node), nil
+	return h.memberReply(body.Node), nil
 }
 
-func (s *Service) memberReply(member string) *reply {
-	return &reply{body: mustJSON(MemberResult{V: 1, Node: s.backend.Name(), Member: member})}
+func (h *Handlers) memberReply(member string) *reply {
+	return &reply{body: mustJSON(MemberResult{V: 1, Node: h.backend.Name(), Member: member})}
 }
 
 // parseMember reads what is asked of the fleet; named says that it has to name a
@@ -120,7 +120,7 @@ func parseMember(r *request, named bool) (memberBody, error) {
 }
 
 // collect drops old deletes whoever may not know of them: rule G5.
-func (s *Service) collect(ctx context.Context, r *request) (*reply, error) {
+func (h *Handlers) collect(ctx context.Context, r *request) (*reply, error) {
 	bucket, err := scope(r)
 	if err != nil {
 		return nil, err
@@ -132,11 +132,11 @@ func (s *Service) collect(ctx context.Context, r *request) (*reply, error) {
 	if body.OlderThan < 0 || body.OlderThan > maxAge.Milliseconds() {
 		return nil, ErrBadRequest.With("an age of %d ms", body.OlderThan)
 	}
-	list, err := s.backend.Collect(ctx, bucket, time.Duration(body.OlderThan)*time.Millisecond)
+	list, err := h.backend.Collect(ctx, bucket, time.Duration(body.OlderThan)*time.Millisecond)
 	if err != nil {
 		return nil, err
 	}
-	return &reply{body: mustJSON(CollectResult{V: 1, Node: s.backend.Name(), Buckets: list})}, nil
+	return &reply{body: mustJSON(CollectResult{V: 1, Node: h.backend.Name(), Buckets: list})}, nil
 }
 
 // maxAge keeps an age in milliseconds within what a Duration takes.

@@ -16,11 +16,11 @@ type manyHead struct {
 }
 
 // getMany answers for the keys of a request, one a line, as many as fit a page.
-func (s *Service) getMany(ctx context.Context, r *request) (*reply, error) {
+func (h *Handlers) getMany(ctx context.Context, r *request) (*reply, error) {
 	if err := userBucket(r); err != nil {
 		return nil, err
 	}
-	head := manyHead{V: 1, Node: s.backend.Name()}
+	head := manyHead{V: 1, Node: h.backend.Name()}
 	var found []byte
 	for line := range lines(r.body) {
 		if head.Asked >= MaxOps {
@@ -36,7 +36,7 @@ func (s *Service) getMany(ctx context.Context, r *request) (*reply, error) {
 		if len(found) > pageBytes {
 			break
 		}
-		e, err := s.backend.Get(ctx, r.bucket, rec.Key)
+		e, err := h.backend.Get(ctx, r.bucket, rec.Key)
 		head.Asked++
 		switch {
 		case errors.Is(err, ErrNotFound):

@@ -71,7 +71,7 @@ func (r BatchResult) Token() (oplog.Dot, error) {
 }
 
 // after has a read wait for the tokens that came with it.
-func (s *Service) after(read handler) handler {
+func (h *Handlers) after(read handler) handler {
 	return func(ctx context.Context, r *request) (*reply, error) {
 		text := r.header.Get(HeaderAfter)
 		if text == "" {
@@ -84,7 +84,7 @@ func (s *Service) after(read handler) handler {
 		if err != nil {
 			return nil, ErrBadRequest.With("%s: %s", HeaderAfter, err)
 		}
-		if err := s.reach(ctx, r.bucket, tokens, false); err != nil {
+		if err := h.reach(ctx, r.bucket, tokens, false); err != nil {
 			return nil, err
 		}
 		return read(ctx, r)
@@ -97,13 +97,13 @@ const answerRoom = 500 * time.Millisecond
 
 // reach waits until the backend has seen the writes, and leaves time to say that
 // it has not.
-func (s *Service) reach(ctx context.Context, bucket string, tokens []oplog.Dot, durable bool) error {
+func (h *Handlers) reach(ctx context.Context, bucket string, tokens []oplog.Dot, durable bool) error {
 	if end, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, end.Add(-min(answerRoom, time.Until(end)/10)))
 		defer cancel()
 	}
-	return s.backend.Reached(ctx, bucket, tokens, durable)
+	return h.backend.Reached(ctx, bucket, tokens, durable)
 }
 
 // A ReachedResult tells that a node has writes on its disk.
@@ -113,7 +113,7 @@ type ReachedResult struct {
 }
 
 // reached answers once the node has the writes of the body on its disk.
-func (s *Service) reached(ctx context.Context, r *request) (*reply, error) {
+func (h *Handlers) reached(ctx context.Context, r *request) (*reply, error) {
 	if err := userBucket(r); err != nil {
 		return nil, err
 	}
@@ -121,10 +121,10 @@ func (s *Service) reached(ctx context.Context, r *request) (*reply, error) {
 	if err != nil {
 		return nil, ErrBadRequest.With("%s", err)
 	}
-	if err := s.reach(ctx, r.bucket, tokens, true); err != nil {
+	if err := h.reach(ctx, r.bucket, tokens, true); err != nil {
 		return nil, err
 	}
-	return &reply{body: mustJSON(ReachedResult{V: 1, Node: s.backend.Name()})}, nil
+	return &reply{body: mustJSON(ReachedResult{V: 1, Node: h.backend.Name()})}, nil
 }
 
 // Reached returns once a node has the writes on its disk. ErrBehind if that is not

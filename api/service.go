@@ -86,8 +86,9 @@ func setDefault[T comparable](field *T, def T) {
 
 // A Service answers for one node until Stop.
 type Service struct {
+	*Handlers
+
 	nc       *nats.Conn
-	backend  Backend
 	opts     ServiceOptions
 	subjects bus.Subjects
 	log      *slog.Logger
@@ -119,7 +120,7 @@ func NewService(nc *nats.Conn, b Backend, o ServiceOptions) (*Service, error) {
 		return nil, err
 	}
 	s := &Service{
-		nc: nc, backend: b, opts: o,
+		Handlers: NewHandlers(b), nc: nc, opts: o,
 		subjects:  bus.Subjects{Prefix: o.Prefix},
 		log:       o.Logger,
 		assembler: bus.NewAssembler(bus.AssemblerOptions{MaxBody: MaxBody, MaxMemory: 3 * MaxBody}),
@@ -158,7 +159,9 @@ func (s *Service) register() error {
 
 func (s *Service) addEndpoints() error {
 	node := s.backend.Name()
-	for verb, handle := range s.verbs() {
+	verbs := s.table()
+	verbs[verbWatch], verbs[verbSync] = s.ready(s.after(s.watch)), s.ready(s.sync)
+	for verb, handle := range verbs {
 		err := s.micro.AddEndpoint(verb, s.intake(handle),
 			micro.WithEndpointSubject(s.subjects.APIAll(node, verb)),
 			micro.WithEndpointQueueGroupDisabled())
@@ -171,7 +174,7 @@ func (s *Service) addEndpoints() error {
 		anyone = slices.Concat(anyVerbs, masterVerbs)
 	}
 	for _, verb := range anyone {
-		err := s.micro.AddEndpoint("any-"+verb, s.intake(s.verbs()[verb]),
+		err := s.micro.AddEndpoint("any-"+verb, s.intake(verbs[verb]),
 			micro.WithEndpointSubject(s.subjects.APIAll("any", verb)))
 		if err != nil {
 			return fmt.Errorf("endpoint any %s: %w", verb, err)

@@ -149,7 +149,7 @@ func (st *stream) finish(cause error) {
 		st.send(streamDone, nil, nil)
 		return
 	}
-	st.send(streamError, nil, asError(cause))
+	st.send(streamError, nil, AsError(cause))
 }
 
 // push is false once more lines wait than a client may leave.

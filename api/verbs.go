@@ -50,44 +50,73 @@ var (
 	masterVerbs = []string{verbPut, verbDel}
 )
 
-func (s *Service) verbs() map[string]handler {
+// Handlers do the verbs that are one request and one reply, by whatever road the
+// request came. Their methods may be called concurrently.
+type Handlers struct{ backend Backend }
+
+// NewHandlers returns the handlers of one node.
+func NewHandlers(b Backend) *Handlers { return &Handlers{backend: b} }
+
+// A Call is a request, as a road has brought it. The body is the caller's.
+type Call struct {
+	Bucket, Verb string
+	Header       interface{ Get(key string) string } // HeaderAfter is read; nil: none
+	Body         []byte                              // at most MaxBody bytes
+}
+
+// Do answers a call with the body of the reply. Its errors are each an *Error.
+// The verb has to be one that package api knows; those that stream are not.
+func (h *Handlers) Do(ctx context.Context, c Call) ([]byte, error) {
+	do := h.table()[c.Verb]
+	if do == nil {
+		return nil, ErrBadRequest.With("no verb %q", c.Verb)
+	}
+	if c.Header == nil {
+		c.Header = nats.Header{}
+	}
+	answer, err := do(ctx, &request{bucket: c.Bucket, verb: c.Verb, header: c.Header, body: c.Body})
+	if err != nil {
+		return nil, AsError(err)
+	}
+	return answer.body, nil
+}
+
+func (h *Handlers) table() map[string]handler {
 	return map[string]handler{
-		verbGet:    s.ready(s.after(s.get)),
-		verbPut:    s.ready(s.put),
-		verbCreate: s.ready(s.put),
-		verbUpdate: s.ready(s.put),
-		verbDel:    s.ready(s.del),
-		verbDelAll: s.ready(s.deletePrefix),
-		verbMGet:   s.ready(s.after(s.getMany)),
-		verbLoad:   s.ready(s.load),
-		verbBatch:  s.ready(s.batch),
-		verbLs:     s.ready(s.after(s.list)),
-		verbWatch:  s.ready(s.after(s.watch)),
-		verbSync:   s.ready(s.sync),
-		verbStatus: s.tellStatus,
-		verbVerify: s.ready(s.verify),
+		verbGet:    h.ready(h.after(h.get)),
+		verbPut:    h.ready(h.put),
+		verbCreate: h.ready(h.put),
+		verbUpdate: h.ready(h.put),
+		verbDel:    h.ready(h.del),
+		verbDelAll: h.ready(h.deletePrefix),
+		verbMGet:   h.ready(h.after(h.getMany)),
+		verbLoad:   h.ready(h.load),
+		verbBatch:  h.ready(h.batch),
+		verbLs:     h.ready(h.after(h.list)),
+		verbStatus: h.tellStatus,
+		verbVerify: h.ready(h.verify),
 
-		verbReached: s.ready(s.reached),
+		verbReached: h.ready(h.reached),
 
-		verbConflicts: s.ready(s.conflicts),
-		verbTake:      s.ready(s.takeConflict),
+		verbConflicts: h.ready(h.conflicts),
+		verbTake:      h.ready(h.takeConflict),
 
-		verbLeave:   s.ready(s.leave),
-		verbForget:  s.ready(s.forget),
-		verbReadmit: s.ready(s.readmit),
-		verbCollect: s.ready(s.collect),
+		verbLeave:   h.ready(h.leave),
+		verbForget:  h.ready(h.forget),
+		verbReadmit: h.ready(h.readmit),
+		verbCollect: h.ready(h.collect),
 
-		verbReconcile: s.ready(s.reconcile),
+		verbReconcile: h.ready(h.reconcile),
 	}
 }
 
 // ready refuses what a node that is starting or stopping cannot do.
-func (s *Service) ready(h handler) handler {
+func (h *Handlers) ready(do handler) handler {
 	return func(ctx context.Context, r *request) (*reply, error) {
-		if !s.backend.Ready() {
-			return nil, ErrNotReady.With("node %s is not ready", s.backend.Name())
+		if !h.backend.Ready() {
+			return nil, ErrNotReady.With("node %s is not ready", h.backend.Name())
 		}
-		return h(ctx, r)
+		return do(ctx, r)
 	}
 }
 
@@ -107,30 +136,30 @@ func scope(r *request) (string, error) {
 	return r.bucket, userBucket(r)
 }
 
-func (s *Service) get(ctx context.Context, r *request) (*reply, error) {
+func (h *Handlers) get(ctx context.Context, r *request) (*reply, error) {
 	if err := userBucket(r); err != nil {
 		return nil, err
 	}
 	if err := checkKey(r.body); err != nil {
 		return nil, err
 	}
-	e, err := s.backend.Get(ctx, r.bucket, r.body)
+	e, err := h.backend.Get(ctx, r.bucket, r.body)
 	if err != nil {
 		return nil, err
 	}
-	h := nats.Header{
-		HeaderNode:   {s.backend.Name()},
+	header := nats.Header{
+		HeaderNode:   {h.backend.Name()},
 		HeaderOrigin: {e.Stamp.Origin.String()},
 		HeaderSeq:    {strconv.FormatUint(e.Stamp.Seq, 10)},
 		HeaderHLC:    {e.Stamp.HLC.String()},
 	}
 	if e.Expiry != 0 {
-		h.Set(HeaderExpiry, formatMillis(e.Expiry))
+		header.Set(HeaderExpiry, formatMillis(e.Expiry))
 	}
-	return &reply{header: h, body: e.Value}, nil
+	return &reply{header: header, body: e.Value}, nil
 }
 
-func (s *Service) put(ctx context.Context, r *request) (*reply, error) {
+func (h *Handlers) put(ctx context.Context, r *request) (*reply, error) {
 	rec, create, err := parseRecord(r.body)
 	if err != nil {
 		return nil, ErrBadRequest.With("%s", err)
@@ -146,15 +175,15 @@ func (s *Service) put(ctx context.Context, r *request) (*reply, error) {
 	case r.verb == verbUpdate && rec.If.Revision.Seq == 0:
 		return nil, ErrBadRequest.With("an update without the revision that it is for, under if_local")
 	}
-	return s.writeOne(ctx, r, rec.op(time.Now()), WriteOptions{CreateBucket: create})
+	return h.writeOne(ctx, r, rec.op(time.Now()), WriteOptions{CreateBucket: create})
 }
 
-func (s *Service) del(ctx context.Context, r *request) (*reply, error) {
-	return s.writeOne(ctx, r, WriteOp{Key: r.body, Delete: true}, WriteOptions{})
+func (h *Handlers) del(ctx context.Context, r *request) (*reply, error) {
+	return h.writeOne(ctx, r, WriteOp{Key: r.body, Delete: true}, WriteOptions{})
 }
 
 // deletePrefix deletes a page of keys; its client asks again behind the last one.
-func (s *Service) deletePrefix(ctx context.Context, r *request) (*reply, error) {
+func (h *Handlers) deletePrefix(ctx context.Context, r *request) (*reply, error) {
 	if err := userBucket(r); err != nil {
 		return nil, err
 	}
@@ -169,23 +198,23 @@ func (s *Service) deletePrefix(ctx context.Context, r *request) (*reply, error) 
 	if ask.Limit > 0 {
 		limit = min(limit, ask.Limit)
 	}
-	res := DeletedResult{V: 1, Node: s.backend.Name()}
+	res := DeletedResult{V: 1, Node: h.backend.Name()}
 	var last []byte
-	if res.Deleted, last, err = s.backend.DeletePrefix(ctx, r.bucket, keys.Prefix, keys.After, limit); err != nil {
+	if res.Deleted, last, err = h.backend.DeletePrefix(ctx, r.bucket, keys.Prefix, keys.After, limit); err != nil {
 		return nil, err
 	}
 	res.Last, res.LastB64 = splitData(last)
 	return &reply{body: mustJSON(res)}, nil
 }
 
-func (s *Service) writeOne(ctx context.Context, r *request, op WriteOp, o WriteOptions) (*reply, error) {
+func (h *Handlers) writeOne(ctx context.Context, r *request, op WriteOp, o WriteOptions) (*reply, error) {
 	if err := userBucket(r); err != nil {
 		return nil, err
 	}
 	if err := checkOp(op); err != nil {
 		return nil, err
 	}
-	results, err := s.backend.Write(ctx, r.bucket, []WriteOp{op}, o)
+	results, err := h.backend.Write(ctx, r.bucket, []WriteOp{op}, o)
 	if err != nil {
 		return nil, err
 	}
@@ -195,14 +224,14 @@ func (s *Service) writeOne(ctx context.Context, r *request, op WriteOp, o WriteO
 	if results[0].Err != nil {
 		return nil, results[0].Err
 	}
-	return &reply{body: mustJSON(putResult(s.backend.Name(), results[0].Stamp))}, nil
+	return &reply{body: mustJSON(putResult(h.backend.Name(), results[0].Stamp))}, nil
 }
 
-func (s *Service) tellStatus(ctx context.Context, _ *request) (*reply, error) {
+func (h *Handlers) tellStatus(ctx context.Context, _ *request) (*reply, error) {
 	return &reply{body: mustJSON(struct {
 		V int `json:"v"`
 		Status
-	}{1, s.backend.Status(ctx)})}, nil
+	}{1, h.backend.Status(ctx)})}, nil
 }
 
 // A page is gathered until it is full; its head is known last and sent first.
@@ -212,7 +241,7 @@ type page struct {
 	more bool
 }
 
-func (s *Service) list(ctx context.Context, r *request) (*reply, error) {
+func (h *Handlers) list(ctx context.Context, r *request) (*reply, error) {
 	if err := userBucket(r); err != nil {
 		return nil, err
 	}
@@ -226,12 +255,12 @@ func (s *Service) list(ctx context.Context, r *request) (*reply, error) {
 	}
 	// One row more than fits tells whether there is more.
 	keys.Limit, keys.KeysOnly, keys.Reverse = limit+1, !ask.Values, ask.Reverse
-	rows := s.backend.Scan(ctx, r.bucket, keys)
+	rows := h.backend.Scan(ctx, r.bucket, keys)
 	p, err := gather(rows, ask, limit)
 	if err != nil {
 		return nil, err
 	}
-	body, err := withHead(pageHead{V: 1, Node: s.backend.Name(), More: p.more}, p.body)
+	body, err := withHead(pageHead{V: 1, Node: h.backend.Name(), More: p.more}, p.body)
 	return &reply{body: body}, err
 }
 

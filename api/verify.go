@@ -98,7 +98,7 @@ func (c *Client) Verify(ctx context.Context, node, bucket string, o VerifyOption
 	return v.NodeDigests, readReply(verbVerify, m.body, &v)
 }
 
-func (s *Service) verify(ctx context.Context, r *request) (*reply, error) {
+func (h *Handlers) verify(ctx context.Context, r *request) (*reply, error) {
 	bucket, err := scope(r)
 	if err != nil {
 		return nil, err
@@ -107,11 +107,11 @@ func (s *Service) verify(ctx context.Context, r *request) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	digests, err := s.backend.Verify(ctx, bucket, o)
+	digests, err := h.backend.Verify(ctx, bucket, o)
 	if err != nil {
 		return nil, err
 	}
 	return &reply{body: mustJSON(verifyBody{V: 1, NodeDigests: NodeDigests{
-		Node: s.backend.Name(), Joins: s.backend.Status(ctx).Joins, Buckets: digests,
+		Node: h.backend.Name(), Joins: h.backend.Status(ctx).Joins, Buckets: digests,
 	}})}, nil
 }
