@@ -201,6 +201,7 @@ func (n *Node) Crash() {
 		return
 	}
 	n.settleMarks()
+	n.report(n.donor.CloseAll()) // what is half read would stay in memory for ever
 	unsynced, lost := n.disk.crash(n.w.rnd)
 	n.tornAgain()
 	n.end()

@@ -32,10 +32,13 @@ func TestSeeds(t *testing.T) {
 	if *seeds == 1 && testing.Verbose() {
 		_, _ = simnet.History{Seed: *first, Turns: *turns, Pebble: *onDisk, Trace: func(line string) { t.Log(line) }}.Run()
 	}
-	started := time.Now()
+	started, before := time.Now(), runtime.NumGoroutine()
 	s := series{}
 	s.run(t)
 	took := time.Since(started).Seconds()
+	if left := runtime.NumGoroutine() - before; left > 0 && !*onDisk { // Pebble's own take a moment to end
+		t.Errorf("%d goroutines, or streams that are half read, are left", left)
+	}
 	t.Logf("%d seeds from %d in %.0f s, %.0f steps/s\n%s", *seeds, *first, took, float64(s.sum.Count[simnet.Steps])/took, &s.sum)
 	if *seeds < 200 || t.Failed() {
 		return

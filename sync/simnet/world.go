@@ -104,6 +104,9 @@ func (w *World) newDisk() medium {
 // End frees what the world holds. It must not be used any more.
 func (w *World) End() {
 	for _, n := range w.nodes {
+		if n.up {
+			n.report(n.donor.CloseAll())
+		}
 		n.disk.end()
 		if n.backup != nil {
 			n.backup.end()
