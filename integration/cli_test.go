@@ -136,7 +136,7 @@ func noTrace(tb testing.TB, text string) {
 func decode[T any](tb testing.TB, r result) T {
 	tb.Helper()
 	var v T
-	if err := json.Unmarshal(r.ok(tb).stdout, &v); err != nil {
+	if err := json.Unmarshal(r.stdout, &v); err != nil {
 		tb.Fatalf("%v: %v", r, err)
 	}
 	return v

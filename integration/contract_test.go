@@ -37,7 +37,7 @@ func TestCommandsKeepTheirContract(t *testing.T) {
 		t.Errorf("ls fruit/ printed %q", got)
 	}
 	converged(t, soon, a, b)
-	got := decode[map[string]any](t, b.cli("get", "fruit/apple", "--json"))
+	got := decode[map[string]any](t, b.cli("get", "fruit/apple", "--json").ok(t))
 	for _, field := range []string{"key", "value", "origin", "seq", "timestamp", "node"} {
 		if got[field] == nil {
 			t.Errorf("get --json has no %s: %v", field, got)
@@ -70,7 +70,7 @@ func TestStatusTellsPeers(t *testing.T) {
 		return fmt.Errorf("%+v", a.bucket().Peers)
 	})
 	// The fields scripts read, by their names.
-	raw := decode[map[string]json.RawMessage](t, a.cli("status", "--json"))
+	raw := decode[map[string]json.RawMessage](t, a.cli("status", "--json").ok(t))
 	for _, field := range []string{"node", "ready", "buckets"} {
 		if raw[field] == nil {
 			t.Errorf("status --json has no %s", field)
