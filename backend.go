@@ -20,6 +20,10 @@ type serviceBackend struct{ *Node }
 
 var _ api.Backend = serviceBackend{}
 
+// API returns the node as its data API sees it, for roads other than NATS:
+// httpapi.New takes it. It is of no use after Close.
+func (n *Node) API() api.Backend { return serviceBackend{n} }
+
 // Get implements api.Backend.
 func (n serviceBackend) Get(ctx context.Context, bucket string, key []byte) (oplog.Entry, error) {
 	b, err := n.Bucket(bucket)
@@ -90,6 +94,9 @@ func guardAPI(op *api.WriteOp) *guarded {
 
 // DeletePrefix implements api.Backend.
 func (n serviceBackend) DeletePrefix(ctx context.Context, bucket string, prefix, after []byte, limit int) (int, []byte, error) {
+	if n.Replica() {
+		return 0, nil, apiError(ErrReplica) // also if there is nothing to delete
+	}
 	b, err := n.Bucket(bucket)
 	if err != nil {
 		return 0, nil, apiError(err)

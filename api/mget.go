@@ -44,7 +44,7 @@ func (h *Handlers) getMany(ctx context.Context, r *request) (*reply, error) {
 		case err != nil:
 			return nil, err
 		}
-		row := recordOf(&e)
+		row := RecordOf(&e)
 		row.Key = rec.Key
 		found = append(row.AppendJSON(found), '\n')
 	}

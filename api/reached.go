@@ -73,22 +73,28 @@ func (r BatchResult) Token() (oplog.Dot, error) {
 // after has a read wait for the tokens that came with it.
 func (h *Handlers) after(read handler) handler {
 	return func(ctx context.Context, r *request) (*reply, error) {
-		text := r.header.Get(HeaderAfter)
-		if text == "" {
-			return read(ctx, r)
-		}
-		if err := userBucket(r); err != nil {
-			return nil, err
-		}
-		tokens, err := ParseTokens(text)
-		if err != nil {
-			return nil, ErrBadRequest.With("%s: %s", HeaderAfter, err)
-		}
-		if err := h.reach(ctx, r.bucket, tokens, false); err != nil {
-			return nil, err
+		if text := r.header.Get(HeaderAfter); text != "" {
+			if err := userBucket(r); err != nil {
+				return nil, err
+			}
+			if err := h.seen(ctx, r.bucket, text); err != nil {
+				return nil, err
+			}
 		}
 		return read(ctx, r)
 	}
+}
+
+// seen waits until the node has seen what the tokens of HeaderAfter name.
+func (h *Handlers) seen(ctx context.Context, bucket, after string) error {
+	if after == "" {
+		return nil
+	}
+	tokens, err := ParseTokens(after)
+	if err != nil {
+		return ErrBadRequest.With("%s: %s", HeaderAfter, err)
+	}
+	return h.reach(ctx, bucket, tokens, false)
 }
 
 // answerRoom is what a wait leaves of its time to be told of in: no more than a

@@ -30,8 +30,8 @@ type Record struct {
 	If  Condition
 }
 
-// recordOf returns e as a record with its stamp.
-func recordOf(e *oplog.Entry) Record {
+// RecordOf returns e as a record with its stamp.
+func RecordOf(e *oplog.Entry) Record {
 	return Record{
 		Key: e.Key, Value: e.Value, Bare: e.Tombstone, Deleted: e.Tombstone,
 		Stamp: e.Stamp, Expiry: e.Expiry,

@@ -288,7 +288,7 @@ func (s *Service) watch(_ context.Context, r *request) (*reply, error) {
 			if err != nil {
 				return err
 			}
-			rec := recordOf(&ev.Entry)
+			rec := RecordOf(&ev.Entry)
 			rec.Local = ev.Local
 			if !push(rec.AppendJSON(nil)) {
 				return ErrSlow

@@ -50,37 +50,6 @@ var (
 	masterVerbs = []string{verbPut, verbDel}
 )
 
-// Handlers do the verbs that are one request and one reply, by whatever road the
-// request came. Their methods may be called concurrently.
-type Handlers struct{ backend Backend }
-
-// NewHandlers returns the handlers of one node.
-func NewHandlers(b Backend) *Handlers { return &Handlers{backend: b} }
-
-// A Call is a request, as a road has brought it. The body is the caller's.
-type Call struct {
-	Bucket, Verb string
-	Header       interface{ Get(key string) string } // HeaderAfter is read; nil: none
-	Body         []byte                              // at most MaxBody bytes
-}
-
-// Do answers a call with the body of the reply. Its errors are each an *Error.
-// The verb has to be one that package api knows; those that stream are not.
-func (h *Handlers) Do(ctx context.Context, c Call) ([]byte, error) {
-	do := h.table()[c.Verb]
-	if do == nil {
-		return nil, ErrBadRequest.With("no verb %q", c.Verb)
-	}
-	if c.Header == nil {
-		c.Header = nats.Header{}
-	}
-	answer, err := do(ctx, &request{bucket: c.Bucket, verb: c.Verb, header: c.Header, body: c.Body})
-	if err != nil {
-		return nil, AsError(err)
-	}
-	return answer.body, nil
-}
-
 func (h *Handlers) table() map[string]handler {
 	return map[string]handler{
 		verbGet:    h.ready(h.after(h.get)),
@@ -113,11 +82,18 @@ func (h *Handlers) table() map[string]handler {
 // ready refuses what a node that is starting or stopping cannot do.
 func (h *Handlers) ready(do handler) handler {
 	return func(ctx context.Context, r *request) (*reply, error) {
-		if !h.backend.Ready() {
-			return nil, ErrNotReady.With("node %s is not ready", h.backend.Name())
+		if err := h.checkReady(); err != nil {
+			return nil, err
 		}
 		return do(ctx, r)
 	}
+}
+
+func (h *Handlers) checkReady() error {
+	if !h.backend.Ready() {
+		return ErrNotReady.With("node %s is not ready", h.backend.Name())
+	}
+	return nil
 }
 
 // userBucket checks that r names a bucket that users may have.
@@ -140,10 +116,7 @@ func (h *Handlers) get(ctx context.Context, r *request) (*reply, error) {
 	if err := userBucket(r); err != nil {
 		return nil, err
 	}
-	if err := checkKey(r.body); err != nil {
-		return nil, err
-	}
-	e, err := h.backend.Get(ctx, r.bucket, r.body)
+	e, err := h.getOne(ctx, r.bucket, r.body)
 	if err != nil {
 		return nil, err
 	}
@@ -157,6 +130,13 @@ func (h *Handlers) get(ctx context.Context, r *request) (*reply, error) {
 		header.Set(HeaderExpiry, formatMillis(e.Expiry))
 	}
 	return &reply{header: header, body: e.Value}, nil
+}
+
+func (h *Handlers) getOne(ctx context.Context, bucket string, key []byte) (oplog.Entry, error) {
+	if err := checkKey(key); err != nil {
+		return oplog.Entry{}, err
+	}
+	return h.backend.Get(ctx, bucket, key)
 }
 
 func (h *Handlers) put(ctx context.Context, r *request) (*reply, error) {
@@ -175,11 +155,11 @@ func (h *Handlers) put(ctx context.Context, r *request) (*reply, error) {
 	case r.verb == verbUpdate && rec.If.Revision.Seq == 0:
 		return nil, ErrBadRequest.With("an update without the revision that it is for, under if_local")
 	}
-	return h.writeOne(ctx, r, rec.op(time.Now()), WriteOptions{CreateBucket: create})
+	return h.answerWrite(ctx, r, rec.op(time.Now()), WriteOptions{CreateBucket: create})
 }
 
 func (h *Handlers) del(ctx context.Context, r *request) (*reply, error) {
-	return h.writeOne(ctx, r, WriteOp{Key: r.body, Delete: true}, WriteOptions{})
+	return h.answerWrite(ctx, r, WriteOp{Key: r.body, Delete: true}, WriteOptions{})
 }
 
 // deletePrefix deletes a page of keys; its client asks again behind the last one.
@@ -207,24 +187,32 @@ func (h *Handlers) deletePrefix(ctx context.Context, r *request) (*reply, error)
 	return &reply{body: mustJSON(res)}, nil
 }
 
-func (h *Handlers) writeOne(ctx context.Context, r *request, op WriteOp, o WriteOptions) (*reply, error) {
+func (h *Handlers) answerWrite(ctx context.Context, r *request, op WriteOp, o WriteOptions) (*reply, error) {
 	if err := userBucket(r); err != nil {
 		return nil, err
 	}
-	if err := checkOp(op); err != nil {
-		return nil, err
-	}
-	results, err := h.backend.Write(ctx, r.bucket, []WriteOp{op}, o)
+	res, err := h.writeOne(ctx, r.bucket, op, o)
 	if err != nil {
 		return nil, err
 	}
+	return &reply{body: mustJSON(res)}, nil
+}
+
+func (h *Handlers) writeOne(ctx context.Context, bucket string, op WriteOp, o WriteOptions) (PutResult, error) {
+	if err := checkOp(op); err != nil {
+		return PutResult{}, err
+	}
+	results, err := h.backend.Write(ctx, bucket, []WriteOp{op}, o)
+	if err != nil {
+		return PutResult{}, err
+	}
 	if len(results) != 1 {
-		return nil, ErrInternal.With("%d results for one write", len(results))
+		return PutResult{}, ErrInternal.With("%d results for one write", len(results))
 	}
 	if results[0].Err != nil {
-		return nil, results[0].Err
+		return PutResult{}, results[0].Err
 	}
-	return &reply{body: mustJSON(putResult(h.backend.Name(), results[0].Stamp))}, nil
+	return putResult(h.backend.Name(), results[0].Stamp), nil
 }
 
 func (h *Handlers) tellStatus(ctx context.Context, _ *request) (*reply, error) {
