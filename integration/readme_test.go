@@ -37,7 +37,7 @@ func TestReadmeTour(t *testing.T) {
 	}
 	sh := startShell(t)
 	for _, s := range steps {
-		s.take(t, sh)
+		s.take(t, sh, "README.md")
 	}
 	sh.leave()
 
@@ -49,6 +49,26 @@ func TestReadmeTour(t *testing.T) {
 		n.start()
 	}
 	converged(t, soon, a, b)
+}
+
+// TestAPITour types docs/api.md in the same way, with free ports in the place of
+// those it shows.
+func TestAPITour(t *testing.T) {
+	if _, err := exec.LookPath("curl"); err != nil {
+		t.Skip("no curl here to type the tour with")
+	}
+	page, err := os.ReadFile("../docs/api.md")
+	must(t, err)
+	ports := strings.NewReplacer("127.0.0.1:8080", freeAddress(t), "127.0.0.1:4222", freeAddress(t))
+	steps := consoleSteps(ports.Replace(string(page)))
+	if len(steps) < 20 {
+		t.Fatalf("%d steps in the console blocks", len(steps))
+	}
+	sh := startShell(t)
+	for _, s := range steps {
+		s.take(t, sh, "docs/api.md")
+	}
+	sh.leave()
 }
 
 // folderOf is where the tour has a node keep its data.
@@ -93,23 +113,23 @@ var (
 	onlyReads = regexp.MustCompile(`^replicator (get|ls|verify|status|export)\b`)
 )
 
-func (s step) take(tb testing.TB, sh *shell) {
+func (s step) take(tb testing.TB, sh *shell, page string) {
 	tb.Helper()
 	limit := time.Duration(0)
 	if onlyReads.MatchString(s.typed) {
 		limit = soon
 	}
-	await(tb, limit+time.Millisecond, fmt.Sprintf("README.md:%d: %s", s.line, s.typed), func() error {
+	await(tb, limit+time.Millisecond, fmt.Sprintf("%s:%d: %s", page, s.line, s.typed), func() error {
 		out, code := sh.run(tb, s.typed)
 		if code != 0 {
 			return fmt.Errorf("exit code %d: %s", code, out)
 		}
 		if !s.matches(out) {
-			return fmt.Errorf("printed %q, the README has %q", out, strings.Join(s.expect, "\n"))
+			return fmt.Errorf("printed %q, the page has %q", out, strings.Join(s.expect, "\n"))
 		}
 		return nil
 	})
-	if node := nodeFlag.FindStringSubmatch(s.typed); node != nil && strings.HasSuffix(s.typed, "&") {
+	if node := nodeFlag.FindStringSubmatch(s.typed); node != nil && strings.HasSuffix(s.typed, "&") && !strings.Contains(s.typed, "--http") {
 		await(tb, patience, node[1]+" is ready", func() error {
 			if out, code := sh.run(tb, "replicator status --node "+node[1]); code != 0 {
 				return errors.New(out)
@@ -175,7 +195,7 @@ func (sh *shell) run(tb testing.TB, line string) (string, int) {
 			must(tb, err)
 			return strings.TrimSuffix(shown.String(), "\n"), code
 		}
-		shown.WriteString(got)
+		shown.WriteString(strings.ReplaceAll(got, "\r\n", "\n")) // curl shows headers as they came
 	}
 }
 

@@ -42,6 +42,11 @@ type serveCmd struct {
 	Ambiguous  string        `enum:"keep,delete,park" default:"keep" env:"REPLICATOR_AMBIGUOUS" help:"What becomes of a value that may be older than a forgotten delete: ${enum}. It is written again; or deleted; or deleted, and listed by conflicts."`
 	Durability string        `enum:"sync,interval" default:"sync" env:"REPLICATOR_DURABILITY" help:"When a write is answered: ${enum}. After its fsync, or at once."`
 
+	HTTP      string `name:"http" placeholder:"HOST:PORT" env:"REPLICATOR_HTTP" help:"Where the data API is served over HTTP, as 127.0.0.1:8080. Default: nowhere."`
+	HTTPToken string `name:"http-token" env:"REPLICATOR_HTTP_TOKEN" help:"What HTTP requests have to bring as Authorization: Bearer TOKEN. Wanted beyond loopback."`
+	HTTPCert  string `name:"http-cert" placeholder:"FILE" env:"REPLICATOR_HTTP_CERT" help:"Certificate chain for HTTPS, PEM. Wanted beyond loopback. SIGHUP reads it again."`
+	HTTPKey   string `name:"http-key" placeholder:"FILE" env:"REPLICATOR_HTTP_KEY" help:"Its private key, PEM."`
+
 	EvictReplicasAfter time.Duration `default:"24h" env:"REPLICATOR_EVICT_REPLICAS_AFTER" help:"How long a replica may be silent before deletes are forgotten without it."`
 }
 
@@ -54,6 +59,7 @@ func (serveCmd) Help() string {
     replicator serve --join nats-leaf://hub:7422 --listen 127.0.0.1:4222
     replicator serve --nats-config nats.conf
     replicator serve --replica --server nats://hub:4222 --data ./replica-data
+    replicator serve --http 127.0.0.1:8080
 
 With --server, NATS_URL, --context or NATS_CONTEXT the node is a client of that NATS server, and works alone while it is away. Else it starts one of its own in the same process. SIGTERM ends it cleanly, a second one at once.`
 }
@@ -68,6 +74,9 @@ func (c *serveCmd) check(flags *globals) error {
 		if err := checkBucket(name); err != nil {
 			return err
 		}
+	}
+	if err := c.checkHTTP(); err != nil {
+		return err
 	}
 	if c.EvictAfter <= 0 {
 		return usage(fmt.Errorf("--evict-after %v: want a time above 0", c.EvictAfter))
@@ -132,11 +141,15 @@ type serving struct {
 	server *embedded.Server // nil: the node connects out
 	nc     *nats.Conn
 	node   *replicator.Node
+	web    *web // nil: nothing is served over HTTP
 }
 
 func (s *serving) start(ctx context.Context) error {
 	name, err := s.cmd.name()
 	if err != nil {
+		return err
+	}
+	if s.web, err = s.cmd.listenHTTP(ctx, s.log); err != nil {
 		return err
 	}
 	if err := s.connect(ctx, name); err != nil {
@@ -148,6 +161,9 @@ func (s *serving) start(ctx context.Context) error {
 		EvictAfter: s.cmd.EvictAfter, EvictReplicasAfter: s.cmd.EvictReplicasAfter, Replica: s.cmd.Replica,
 		Ambiguous: replicator.AmbiguousPolicy(s.cmd.Ambiguous), ScrubEvery: s.cmd.ScrubEvery,
 	})
+	if err == nil {
+		s.web.serve(s.node)
+	}
 	return err
 }
 
@@ -241,8 +257,11 @@ func (s *serving) await(ctx context.Context, hup <-chan os.Signal) {
 }
 
 func (s *serving) reload() {
+	renewed := s.web.reload()
 	if s.server == nil || s.cmd.NatsConfig == "" {
-		s.log.Info("nothing to reload, there is no --nats-config")
+		if !renewed {
+			s.log.Info("nothing to reload, there is no --nats-config and no --http-cert")
+		}
 		return
 	}
 	if err := s.server.Reload(); err != nil {
@@ -254,7 +273,7 @@ func (s *serving) reload() {
 
 // stop ends what was started, from the node outwards.
 func (s *serving) stop() error {
-	var errs []error
+	errs := []error{s.web.close()}
 	if s.node != nil {
 		errs = append(errs, s.node.Close())
 	}

@@ -1,0 +1,209 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"replicator/api"
+	"replicator/oplog"
+)
+
+// get answers the bytes of a value; who wrote it is in the headers.
+func (s *Server) get(w http.ResponseWriter, r *http.Request, t target) error {
+	if _, err := params(r); err != nil {
+		return err
+	}
+	ctx, cancel := s.withTimeout(r)
+	defer cancel()
+	e, err := s.handlers.Get(ctx, t.bucket, t.key, r.Header.Get(api.HeaderAfter))
+	if err != nil {
+		return err
+	}
+	h := w.Header()
+	tag := etag(e.Dot())
+	h.Set("ETag", tag)
+	h.Set(api.HeaderOrigin, e.Stamp.Origin.String())
+	h.Set(api.HeaderSeq, strconv.FormatUint(e.Stamp.Seq, 10))
+	h.Set(api.HeaderHLC, e.Stamp.HLC.String())
+	if e.Expiry != 0 {
+		h.Set(api.HeaderExpiry, time.UnixMilli(e.Expiry).UTC().Format(time.RFC3339Nano))
+	}
+	if r.Header.Get("If-None-Match") == tag {
+		w.WriteHeader(http.StatusNotModified)
+		return nil
+	}
+	h.Set("Content-Type", "application/octet-stream")
+	h.Set("Content-Length", strconv.Itoa(len(e.Value)))
+	s.write(w, e.Value)
+	return nil
+}
+
+// put writes the body under the key.
+func (s *Server) put(w http.ResponseWriter, r *http.Request, t target) error {
+	q, err := params(r, "ttl", "expires", "create_bucket")
+	if err != nil {
+		return err
+	}
+	op := api.WriteOp{Key: t.key}
+	if op.Expiry, err = expiryOf(q, time.Now()); err != nil {
+		return err
+	}
+	if op.If, err = condition(r.Header, true); err != nil {
+		return err
+	}
+	create, err := boolParam(q, "create_bucket")
+	if err != nil {
+		return err
+	}
+	value, done, err := s.readBody(w, r, oplog.MaxValue)
+	if err != nil {
+		return err
+	}
+	defer done()
+	op.Value = value
+	return s.writeOne(w, r, t, op, api.WriteOptions{CreateBucket: create})
+}
+
+func (s *Server) del(w http.ResponseWriter, r *http.Request, t target) error {
+	if _, err := params(r); err != nil {
+		return err
+	}
+	cond, err := condition(r.Header, false)
+	if err != nil {
+		return err
+	}
+	return s.writeOne(w, r, t, api.WriteOp{Key: t.key, Delete: true, If: cond}, api.WriteOptions{})
+}
+
+func (s *Server) writeOne(w http.ResponseWriter, r *http.Request, t target, op api.WriteOp, o api.WriteOptions) error {
+	ctx, cancel := s.withTimeout(r)
+	defer cancel()
+	res, err := s.handlers.Write(ctx, t.bucket, op, o)
+	if err != nil {
+		return err
+	}
+	if token, err := res.Token(); err == nil {
+		w.Header().Set("ETag", etag(token))
+	}
+	return s.json(w, res)
+}
+
+// deletePrefix deletes the keys under a prefix. It has to be named: a request that
+// lacks it by mistake deletes nothing.
+func (s *Server) deletePrefix(w http.ResponseWriter, r *http.Request, t target) error {
+	q, err := params(r, "prefix", "after")
+	if err != nil {
+		return err
+	}
+	if !q.Has("prefix") {
+		return errBadParam.With("want a prefix; an empty one means all keys")
+	}
+	ctx, cancel := s.withTimeout(r)
+	defer cancel()
+	res, err := s.handlers.DeletePrefix(ctx, t.bucket, []byte(q.Get("prefix")), []byte(q.Get("after")))
+	if err != nil {
+		return err
+	}
+	return s.json(w, res)
+}
+
+// etag is the revision of a row, in quotes.
+func etag(d oplog.Dot) string { return `"` + d.String() + `"` }
+
+// condition reads If-Match and If-None-Match as one on the row that this node has.
+func condition(h http.Header, mayCreate bool) (api.Condition, error) {
+	match, none := h.Values("If-Match"), h.Values("If-None-Match")
+	switch {
+	case len(match) == 0 && len(none) == 0:
+		return api.Condition{}, nil
+	case len(match) == 0 && len(none) == 1 && none[0] == "*" && mayCreate:
+		return api.Condition{Absent: true}, nil
+	case len(match) != 1 || len(none) > 0:
+		return api.Condition{}, errNotSure
+	}
+	text, ok := strings.CutPrefix(match[0], `"`)
+	text, closed := strings.CutSuffix(text, `"`)
+	dot, err := oplog.ParseDot(text)
+	if !ok || !closed || err != nil || dot.Seq == 0 {
+		return api.Condition{}, errNotSure.With("%s, not %q", errNotSure.Text, clip(match[0]))
+	}
+	return api.Condition{Revision: dot}, nil
+}
+
+// expiryOf reads ttl or expires.
+func expiryOf(q url.Values, now time.Time) (int64, error) {
+	switch ttl, expires := q.Get("ttl"), q.Get("expires"); {
+	case ttl != "" && expires != "":
+		return 0, errBadParam.With("ttl and expires at once")
+	case ttl != "":
+		d, err := time.ParseDuration(ttl)
+		if err != nil || d <= 0 {
+			return 0, errBadParam.With("ttl %q: want a time above 0, as 30m", clip(ttl))
+		}
+		return now.Add(d).UnixMilli(), nil
+	case expires != "":
+		at, err := time.Parse(time.RFC3339, expires)
+		if err != nil || at.UnixMilli() <= 0 {
+			return 0, errBadParam.With("expires %q: want RFC 3339, as 2030-01-02T15:04:05Z", clip(expires))
+		}
+		return at.UnixMilli(), nil
+	}
+	return 0, nil
+}
+
+// params reads the query, and refuses what is not known there: a mistyped limit is
+// no limit.
+func params(r *http.Request, known ...string) (url.Values, error) {
+	q, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, errBadParam.With("query: %s", clip(err.Error()))
+	}
+	for name, values := range q {
+		if len(values) > 1 {
+			return nil, errBadParam.With("parameter %s twice", clip(name))
+		}
+		if !slices.Contains(known, name) {
+			return nil, errBadParam.With("unknown parameter %q%s", clip(name), listOf(known))
+		}
+	}
+	return q, nil
+}
+
+func listOf(known []string) string {
+	if len(known) == 0 {
+		return ", there are none here"
+	}
+	return "; known are: " + strings.Join(known, ", ")
+}
+
+func boolParam(q url.Values, name string) (bool, error) {
+	if !q.Has(name) {
+		return false, nil
+	}
+	b, err := strconv.ParseBool(q.Get(name))
+	if err != nil {
+		return false, errBadParam.With("%s: want true or false", name)
+	}
+	return b, nil
+}
+
+// json answers with a value that package api has made.
+func (s *Server) json(w http.ResponseWriter, v any) error {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return s.answer(w, "application/json", body)
+}
+
+func (s *Server) answer(w http.ResponseWriter, kind string, body []byte) error {
+	w.Header().Set("Content-Type", kind)
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	s.write(w, body)
+	return nil
+}
