@@ -3,6 +3,7 @@ package simnet
 import (
 	"bytes"
 	"fmt"
+	"slices"
 
 	"replicator/oplog"
 )
@@ -56,6 +57,11 @@ func (l *Ledger) winner(bucket, key string, clock oplog.Clock) *oplog.Entry {
 		}
 	}
 	return best
+}
+
+// ends reports whether some write of the key had an expiry.
+func (l *Ledger) ends(bucket, key string) bool {
+	return slices.ContainsFunc(l.keys[bucket][key], func(w *write) bool { return w.entry.Expiry > 0 })
 }
 
 func sameRow(a, b *oplog.Entry) bool {

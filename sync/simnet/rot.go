@@ -70,11 +70,12 @@ func bucketID(kv store.KV, name string) (id uint32) {
 }
 
 // heldTwice reports whether the row that n has of the key, a tombstone too, is on
-// the disk of another node as well.
+// the disk of another node as well. Rows with an end are in no hash, so nobody can
+// see that one is missing, or that the delete of one is: those are spared.
 func (w *World) heldTwice(n *Node, bucket, key string) bool {
 	mine, _ := n.store.Bucket(bucket)
 	row, ok, err := mine.Get([]byte(key))
-	if err != nil || !ok || row.Expiry != 0 || !mine.Covers(row.Dot()) {
+	if err != nil || !ok || row.Expiry != 0 || row.Tombstone && w.ledger.ends(bucket, key) || !mine.Covers(row.Dot()) {
 		return false
 	}
 	for _, m := range w.nodes {
