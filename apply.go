@@ -67,7 +67,9 @@ func (l *loop) wipe(a syncer.Wipe) {
 		l.hub.end(ErrWiped)
 	}
 	l.order.Unlock()
-	if ev.Err != nil {
+	if errors.Is(ev.Err, store.ErrTaken) {
+		l.node.log.Info("bucket not emptied, for more came meanwhile", "bucket", l.name)
+	} else if ev.Err != nil {
 		l.node.log.Error("bucket not emptied", "bucket", l.name, "error", ev.Err)
 	}
 	l.node.touch(l.name)

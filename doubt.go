@@ -27,9 +27,11 @@ type Doubt struct {
 // AcceptReconcile lets a reconcile of the bucket remove what it was found to
 // remove, though no second node has said the same; what is removed is kept for
 // seven days, see Bucket.Conflicts. Or it lets a replica empty the bucket: what no
-// other node has is gone for good then. It returns what goes, and does not wait
-// until that is done. ErrNoDoubt if nothing waits.
-func (n *Node) AcceptReconcile(ctx context.Context, bucket string) (Doubt, error) {
+// other node has is gone for good then. Seen is the doubt that is accepted, as the
+// status tells it: what waits now may be another. It returns what goes, and does not
+// wait until that is done. ErrNoDoubt if nothing waits, or something that would
+// remove more.
+func (n *Node) AcceptReconcile(ctx context.Context, bucket string, seen Doubt) (Doubt, error) {
 	if err := ctx.Err(); err != nil {
 		return Doubt{}, err
 	}
@@ -43,14 +45,17 @@ func (n *Node) AcceptReconcile(ctx context.Context, bucket string) (Doubt, error
 		return Doubt{}, fmt.Errorf("%w: bucket %s", ErrNoDoubt, bucket)
 	}
 	d := doubtOf(*waits, l.bucket.Keys())
-	n.feed(syncer.AcceptDoubt{Bucket: bucket})
+	if d.Empties != seen.Empties || !d.Empties && d.Removes > seen.Removes {
+		return Doubt{}, fmt.Errorf("%w as it was seen: %d of %d rows would go now; look again", ErrNoDoubt, d.Removes, d.Rows)
+	}
+	n.feed(syncer.AcceptDoubt{Bucket: bucket, Most: seen.Removes, Empties: seen.Empties})
 	n.log.InfoContext(ctx, "removal accepted", "bucket", bucket, "removes", d.Removes, "rows", d.Rows)
 	return d, nil
 }
 
 // AcceptReconcile implements api.Backend.
-func (n serviceBackend) AcceptReconcile(ctx context.Context, bucket string) (api.Doubt, error) {
-	d, err := n.Node.AcceptReconcile(ctx, bucket)
+func (n serviceBackend) AcceptReconcile(ctx context.Context, bucket string, seen api.Doubt) (api.Doubt, error) {
+	d, err := n.Node.AcceptReconcile(ctx, bucket, Doubt(seen))
 	return api.Doubt(d), apiError(err)
 }
 

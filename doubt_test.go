@@ -49,7 +49,7 @@ func TestDoubtfulReconcileWaits(t *testing.T) {
 	batch(t, bucket(t, a), batchOf(many, false))
 	eventually(t, "c has all", has(bucket(t, c), fmt.Sprintf("k%04d", many-1), "v"))
 	eventually(t, "a hears c", thinks(t, a, "c", "live"))
-	if _, err := c.AcceptReconcile(t.Context(), replicator.DefaultBucket); !errors.Is(err, replicator.ErrNoDoubt) {
+	if _, err := c.AcceptReconcile(t.Context(), replicator.DefaultBucket, replicator.Doubt{Removes: many}); !errors.Is(err, replicator.ErrNoDoubt) {
 		t.Errorf("nothing waits: %v", err)
 	}
 	closeAll(t, c)
@@ -68,10 +68,15 @@ func TestDoubtfulReconcileWaits(t *testing.T) {
 	if !has(bucket(t, c), "k0000", "v")() {
 		t.Error("a row is gone that nobody has accepted to lose")
 	}
-	if _, err := c.AcceptReconcile(t.Context(), "nope"); !errors.Is(err, replicator.ErrNoBucket) {
+	if _, err := c.AcceptReconcile(t.Context(), "nope", replicator.Doubt{}); !errors.Is(err, replicator.ErrNoBucket) {
 		t.Errorf("no such bucket: %v", err)
 	}
-	if d, err := c.AcceptReconcile(t.Context(), replicator.DefaultBucket); err != nil || d.Removes != many {
+	for _, other := range []replicator.Doubt{{Removes: many - 1}, {Removes: many, Empties: true}} {
+		if _, err := c.AcceptReconcile(t.Context(), replicator.DefaultBucket, other); !errors.Is(err, replicator.ErrNoDoubt) {
+			t.Errorf("accepted %+v, which it is not: %v", other, err)
+		}
+	}
+	if d, err := c.AcceptReconcile(t.Context(), replicator.DefaultBucket, replicator.Doubt(*doubt(c))); err != nil || d.Removes != many {
 		t.Errorf("accepted %+v, %v", d, err)
 	}
 	eventually(t, "what was accepted is gone", gone(bucket(t, c), "k0000"))
@@ -112,7 +117,7 @@ func TestReplicaIsEmptiedAsTheOperatorWants(t *testing.T) {
 	if !has(bucket(t, r), "only", "here")() {
 		t.Error("it does not wait to be told so")
 	}
-	if d, err := r.AcceptReconcile(t.Context(), replicator.DefaultBucket); err != nil || !d.Empties || d.Removes != 1 {
+	if d, err := r.AcceptReconcile(t.Context(), replicator.DefaultBucket, replicator.Doubt(*doubt(r))); err != nil || !d.Empties || d.Removes != 1 {
 		t.Errorf("accepted %+v, %v", d, err)
 	}
 	eventually(t, "r has what b has", has(bucket(t, r), "k", "old"))

@@ -3,7 +3,9 @@ package replicator
 import (
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"replicator/oplog"
@@ -152,4 +154,38 @@ func TestWipeEndsWatches(t *testing.T) {
 		t.Errorf("the watch goes on, or ends for %v", w.why)
 	}
 	h.leave(w)
+}
+
+// TestTokensAreReachedTogether: a replica that is emptied has gone back behind the
+// first token when what the second stands for comes.
+func TestTokensAreReachedTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &loop{node: &Node{ctx: t.Context()}}
+		x, y := oplog.Origin{Node: "x", Epoch: 1}, oplog.Origin{Node: "y", Epoch: 1}
+		var clock atomic.Pointer[oplog.Clock]
+		become := func(c oplog.Clock) {
+			clock.Store(&c)
+			l.moved.beat()
+			synctest.Wait()
+		}
+		become(oplog.Clock{x: 1})
+		covers := func(r Revision) bool { return clock.Load().Covers(r) }
+		seq := func(o oplog.Origin) oplog.Seq { return (*clock.Load())[o] }
+		done := make(chan error, 1)
+		go func() {
+			done <- l.reach(t.Context(), covers, seq, []Revision{{Origin: x, Seq: 1}, {Origin: y, Seq: 1}})
+		}()
+		synctest.Wait()
+		become(oplog.Clock{}) // emptied
+		become(oplog.Clock{y: 1})
+		select {
+		case err := <-done:
+			t.Fatalf("answered with %v while the clock is %v", err, *clock.Load())
+		default:
+		}
+		become(oplog.Clock{x: 1, y: 1})
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
 }

@@ -3,6 +3,7 @@ package replicator
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	"replicator/oplog"
@@ -40,12 +41,8 @@ func (b *Bucket) WaitDurable(ctx context.Context, tokens ...Revision) error {
 func (l *loop) reach(ctx context.Context, covers func(Revision) bool, seq func(oplog.Origin) oplog.Seq, tokens []Revision) error {
 	for {
 		moved := l.moved.wait() // before the clock is looked at
-		i := 0
-		for i < len(tokens) && covers(tokens[i]) {
-			i++
-		}
-		if tokens = tokens[i:]; len(tokens) == 0 {
-			return nil // a clock never goes back
+		if !slices.ContainsFunc(tokens, func(r Revision) bool { return !covers(r) }) {
+			return nil // all at once: the clock of a replica that was emptied has gone back
 		}
 		select {
 		case <-moved:

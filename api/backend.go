@@ -71,7 +71,7 @@ type Backend interface {
 	Collect(ctx context.Context, bucket string, age time.Duration) ([]BucketCollected, error)
 	// AcceptReconcile lets a reconcile of the bucket that waits remove its rows,
 	// and tells how many. ErrNoDoubt if none waits.
-	AcceptReconcile(ctx context.Context, bucket string) (Doubt, error)
+	AcceptReconcile(ctx context.Context, bucket string, seen Doubt) (Doubt, error)
 }
 
 // A WriteOp puts a value or deletes a key.

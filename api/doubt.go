@@ -19,9 +19,12 @@ type Doubt struct {
 	Empties bool     `json:"empties"` // the whole bucket goes
 }
 
+// A reconcileBody says what was seen: the rest of a Doubt may have changed.
 type reconcileBody struct {
-	V      int  `json:"v"`
-	Accept bool `json:"accept"`
+	V       int    `json:"v"`
+	Accept  bool   `json:"accept"`
+	Removes uint64 `json:"removes"`
+	Empties bool   `json:"empties"`
 }
 
 // A DoubtResult tells what a node will remove.
@@ -47,7 +50,7 @@ func (h *Handlers) reconcile(ctx context.Context, r *request) (*reply, error) {
 	if !body.Accept {
 		return nil, ErrBadRequest.With("a reconcile can only be accepted")
 	}
-	d, err := h.backend.AcceptReconcile(ctx, r.bucket)
+	d, err := h.backend.AcceptReconcile(ctx, r.bucket, Doubt{Removes: body.Removes, Empties: body.Empties})
 	if err != nil {
 		return nil, err
 	}
@@ -55,16 +58,16 @@ func (h *Handlers) reconcile(ctx context.Context, r *request) (*reply, error) {
 }
 
 // AcceptReconcile lets a reconcile of a node remove the rows that it waits with, or
-// a replica empty its bucket: BucketStatus.Doubt tells how many rows go.
-// ErrNoDoubt if nothing waits.
-func (c *Client) AcceptReconcile(ctx context.Context, node, bucket string) (DoubtResult, error) {
+// a replica empty its bucket. Seen is BucketStatus.Doubt as it was looked at.
+// ErrNoDoubt if nothing waits, or what would remove more by now.
+func (c *Client) AcceptReconcile(ctx context.Context, node, bucket string, seen Doubt) (DoubtResult, error) {
 	var res DoubtResult
 	if bucket != bus.Fleet {
 		if err := bus.ValidBucket(bucket); err != nil {
 			return res, ErrBadBucket.With("%s", err)
 		}
 	}
-	m, err := c.call(ctx, bucket, node, verbReconcile, mustJSON(reconcileBody{V: 1, Accept: true}))
+	m, err := c.call(ctx, bucket, node, verbReconcile, mustJSON(reconcileBody{V: 1, Accept: true, Removes: seen.Removes, Empties: seen.Empties}))
 	if err != nil {
 		return res, c.named(node, err)
 	}

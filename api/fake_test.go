@@ -273,7 +273,7 @@ func (f *fake) Collect(_ context.Context, bucket string, age time.Duration) ([]a
 	return []api.BucketCollected{{Bucket: bucket, Rows: int(age / time.Hour)}}, nil
 }
 
-func (f *fake) AcceptReconcile(_ context.Context, bucket string) (api.Doubt, error) {
+func (f *fake) AcceptReconcile(_ context.Context, bucket string, _ api.Doubt) (api.Doubt, error) {
 	if bucket != "orders" && bucket != "_fleet" {
 		return api.Doubt{}, api.ErrNoDoubt
 	}

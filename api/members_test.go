@@ -40,7 +40,7 @@ func TestMemberVerbs(t *testing.T) {
 		t.Errorf("collect one: %+v, %v", res, err)
 	}
 	for bucket, want := range map[string]error{"orders": nil, "_fleet": nil, "default": api.ErrNoDoubt, "a.b": api.ErrBadBucket} {
-		res, err := c.AcceptReconcile(t.Context(), "a", bucket)
+		res, err := c.AcceptReconcile(t.Context(), "a", bucket, api.Doubt{Removes: 1})
 		if !errors.Is(err, want) || err == nil && (res.Node != "a" || res.Bucket != bucket || res.Removes != 2) {
 			t.Errorf("accept the reconcile of %s: %+v, %v", bucket, res, err)
 		}

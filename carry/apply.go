@@ -45,7 +45,7 @@ func known(err error) error {
 		return fmt.Errorf("%w: %w", syncer.ErrAmbiguous, err)
 	}
 	if doubt, ok := errors.AsType[*store.DoubtfulError](err); ok {
-		return &syncer.DoubtfulError{Removes: doubt.Removes, Rows: doubt.Rows}
+		return new(syncer.DoubtfulError(*doubt))
 	}
 	return err
 }
@@ -54,7 +54,7 @@ func known(err error) error {
 func Wipe(s *store.Store, a syncer.Wipe) syncer.Wiped {
 	b, err := held(s, a.Bucket)
 	if err == nil {
-		err = b.Wipe()
+		err = b.Wipe(a.Clock, a.Ahead)
 	}
 	return syncer.Wiped{Bucket: a.Bucket, Err: err}
 }
@@ -140,7 +140,7 @@ func End(s *store.Store, now time.Time, a syncer.EndPull) (store.Applied, syncer
 	var applied store.Applied
 	if a.Rec != nil {
 		last := stretch(a.Rec, store.Token{Claim: a.Claim}, a.Gate, nil)
-		last.Accept = a.Accept
+		last.Accept = store.Consent(a.Accept)
 		applied, ev.Err = b.EndReconcile(now, last, a.Ahead)
 	} else {
 		ev.Err = b.EndPull(now, a.Claim, a.Ahead)

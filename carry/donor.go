@@ -64,6 +64,7 @@ func (d *Donor) Open(a syncer.OpenSnapshot) syncer.SnapshotOpened {
 	d.mu.Unlock()
 	ev.Clock, ev.Ahead, ev.Rows = snap.Clock, snap.Ahead, snap.Count
 	ev.GCV, ev.GCTS, ev.HLC, ev.Sums = snap.GCV, snap.GCTS, snap.HLC, &snap.Sums
+	ev.Bad = snap.Bad
 	return ev
 }
 

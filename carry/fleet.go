@@ -16,10 +16,11 @@ import (
 // forgotten. It is a bucket like any other, but that clients do not write to it.
 const retiredPrefix = "member/"
 
-// maxRow bounds what is read of a row, maxRetirements how many are.
+// maxRow bounds what is read of a row, maxRetirements how many are, those that say
+// nothing among them: it is as many as a node may know of origins.
 const (
 	maxRow         = 1024
-	maxRetirements = 4096
+	maxRetirements = 1 << 16
 )
 
 // A retiredRow is the value behind such a key. A key without a row is that of a
@@ -51,10 +52,15 @@ func Retired(s *store.Store) (map[string]syncer.Retired, error) {
 	if !ok {
 		return nodes, nil
 	}
-	var bad []error
+	var bad error // the first: there may be as many as rows
+	note := func(err error) {
+		if bad == nil {
+			bad = err
+		}
+	}
 	for e, err := range fleetRows(b, retiredPrefix, maxRetirements) {
 		if store.IsCorrupt(err) {
-			bad = append(bad, err)
+			note(err)
 			continue
 		}
 		if err != nil {
@@ -63,12 +69,12 @@ func Retired(s *store.Store) (map[string]syncer.Retired, error) {
 		node := string(e.Key[len(retiredPrefix):])
 		r, err := parseRetired(node, e.Value)
 		if err != nil {
-			bad = append(bad, err)
+			note(err)
 			continue
 		}
 		nodes[node] = r
 	}
-	return nodes, errors.Join(bad...)
+	return nodes, bad
 }
 
 // fleetRows yields the rows with that prefix that are no tombstones, and goes on

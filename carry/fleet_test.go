@@ -1,6 +1,7 @@
 package carry_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -113,5 +114,34 @@ func TestRottenFleetRowIsPassedBy(t *testing.T) {
 	finals, err := carry.Finals(s)
 	if !store.IsCorrupt(err) || len(finals["orders"]) != 2 {
 		t.Errorf("finals %v, %v", finals, err)
+	}
+}
+
+// TestRetiredBehindRowsThatSayNothing: a node that was forgotten is known as such,
+// however many rows come first, and what is logged of them stays short.
+func TestRetiredBehindRowsThatSayNothing(t *testing.T) {
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	s, err := store.Open(store.NewMap(), now, store.Options{Node: "a", Nonce: oplog.Nonce{1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := s.Join(syncer.Fleet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ops := []store.Op{}
+	for i := range 5000 {
+		ops = append(ops, store.Op{Key: fmt.Appendf(nil, "member/x%d", i), Value: []byte("{")})
+	}
+	op, err := carry.Retire("zz", syncer.Retired{State: syncer.MemberForgotten, By: "b", At: now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Write(now, append(ops, op)); err != nil {
+		t.Fatal(err)
+	}
+	r, err := carry.Retired(s)
+	if r["zz"].State != syncer.MemberForgotten || err == nil || len(err.Error()) > 1000 {
+		t.Errorf("%d retired, zz is %q, and the error has %d bytes", len(r), r["zz"].State, len(err.Error()))
 	}
 }

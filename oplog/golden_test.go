@@ -63,7 +63,7 @@ func goldens() map[string]oplog.Message {
 		"begin_reconcile": &oplog.Begin{
 			Session: session, KeyOrder: true, Clock: clock, Rows: 7, GCV: oplog.Clock{paris: 36}, GCTS: hlc + 36, HLC: hlc + 40, Folded: true,
 		},
-		"begin":  &oplog.Begin{Session: session, KeyOrder: true, Clock: clock, Rows: 1 << 40, Ahead: oplog.Clock{rome: 9}},
+		"begin":  &oplog.Begin{Session: session, KeyOrder: true, Clock: clock, Rows: 1 << 40, Ahead: oplog.Clock{rome: 9}, Bad: []uint64{3, 1023}},
 		"page":   &oplog.Page{Session: session, Number: 3, Entries: append(entries[:3:3], oplog.Entry{Key: []byte("r"), Stamp: at(rome, 7)})},
 		"end":    &oplog.End{Session: session, Pages: 3, Entries: 1234, Cut: true, Cursor: []byte{0xff, 'k'}},
 		"report": &oplog.Report{From: from, Bucket: "default", Clock: clock, Floor: hlc + 3, Folded: true},

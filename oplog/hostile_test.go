@@ -92,7 +92,7 @@ func TestHostileMsgpackIsRefused(t *testing.T) {
 	}
 	page := func(entries ...any) []byte { return pack(t, append(slices.Clone(pageHead), list(entries))...) }
 	begin := func(rows ...any) []byte {
-		return pack(t, append(slices.Clone(beginHead), list(rows), 3, list{}, list{}, 0, 0, false)...)
+		return pack(t, append(slices.Clone(beginHead), list(rows), 3, list{}, list{}, 0, 0, false, list{})...)
 	}
 	ack := func(number any) []byte { return pack(t, 11, aSession, "b", number) }
 	decode(t, page(entry(-1, nil)))

@@ -25,7 +25,7 @@ func (m *Parts) code(c coder) {
 	c.str("bucket", &m.Bucket)
 	codeClock(c, "clock", &m.Clock)
 	codeList(c, "sums", &m.Sums, HashParts, func(c coder, n *uint64) { c.word("", n) })
-	codeList(c, "bad", &m.Bad, HashParts, func(c coder, n *uint64) { c.uint("", n) })
+	codeHashParts(c, "bad", &m.Bad)
 	c.data("cursor", &m.Cursor)
 }
 
@@ -33,15 +33,26 @@ func (m *Parts) check() error {
 	if len(m.Sums) != HashParts || !ValidName(m.Bucket) {
 		return fmt.Errorf("%d sums for bucket %q, want %d", len(m.Sums), clip(m.Bucket), HashParts)
 	}
-	for i, n := range m.Bad {
-		if n >= HashParts || i > 0 && n <= m.Bad[i-1] {
-			return fmt.Errorf("parts out of order at %d", n)
-		}
+	if err := checkHashParts(m.Bad); err != nil {
+		return err
 	}
 	if len(m.Cursor) > MaxKey {
 		return errors.New("cursor too long")
 	}
 	return m.Session.check()
+}
+
+func codeHashParts(c coder, name string, parts *[]uint64) {
+	codeList(c, name, parts, HashParts, func(c coder, n *uint64) { c.uint("", n) })
+}
+
+func checkHashParts(parts []uint64) error {
+	for i, n := range parts {
+		if n >= HashParts || i > 0 && n <= parts[i-1] {
+			return fmt.Errorf("parts out of order at %d", n)
+		}
+	}
+	return nil
 }
 
 // A Wait is a sign of life of a donor that reads much and has nothing to send.

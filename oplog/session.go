@@ -128,6 +128,11 @@ type Begin struct {
 	GCTS     HLC   // likewise: the highest timestamp collected
 	HLC      HLC   // likewise: the highest timestamp known
 	Folded   bool  // Clock lacks the rows that are as in the list of Pull.Finals
+
+	// Bad are the parts of the key space in which the donor holds rows that are not
+	// what it took, ascending; only in a repair. It sends none of those, and who asks
+	// must not take them for deleted.
+	Bad []uint64
 }
 
 func (*Begin) kind() Kind { return KindBegin }
@@ -142,9 +147,15 @@ func (m *Begin) code(c coder) {
 	c.word("gcts", (*uint64)(&m.GCTS))
 	c.word("hlc", (*uint64)(&m.HLC))
 	c.bool("folded", &m.Folded)
+	codeHashParts(c, "bad", &m.Bad)
 }
 
-func (m *Begin) check() error { return m.Session.check() }
+func (m *Begin) check() error {
+	if err := checkHashParts(m.Bad); err != nil {
+		return err
+	}
+	return m.Session.check()
+}
 
 // A Page is one step of the stream. Pages count from 1, and the puller takes
 // none but the next.

@@ -19,7 +19,8 @@ const (
 	maxLostBytes = 64 << 20
 	maxLostAge   = 7 * 24 * time.Hour
 
-	// Rows that a reconcile removed are counted by themselves.
+	// Rows that a reconcile removed, and writes that were parked, are counted by
+	// themselves: there may be many at once.
 	maxRemoved      = 10_000
 	maxRemovedBytes = 256 << 20
 )
@@ -79,10 +80,12 @@ func (t *tx) keeps(dot oplog.Dot) bool {
 
 // A lostRef is the key of a kept write in the table, and its size.
 type lostRef struct {
-	key     string
-	size    int
-	removed bool
+	key  string
+	size int
+	mass bool // removed or parked
 }
+
+func (l *Lost) mass() bool { return l.Removed || l.Parked }
 
 func (r lostRef) at() time.Time {
 	return time.UnixMilli(int64(binary.BigEndian.Uint64([]byte(r.key[prefixLen:]))))
@@ -137,7 +140,7 @@ func (t *tx) writeLost(batch Batch) []lostRef {
 		value = append(binary.AppendUvarint(value, uint64(len(l.Entry.Key))), l.Entry.Key...)
 		value = appendRow(value, newRow(l.Entry), t.number)
 		batch.Set(key, value)
-		refs = append(refs, lostRef{string(key), len(value), l.Removed})
+		refs = append(refs, lostRef{string(key), len(value), l.mass()})
 	}
 	now := t.lost[len(t.lost)-1].At
 	return trimLost(batch, refs, now)
@@ -148,7 +151,7 @@ func (t *tx) writeLost(batch Batch) []lostRef {
 func trimLost(batch Batch, refs []lostRef, now time.Time) []lostRef {
 	var count, size [2]int
 	kind := func(r lostRef) int {
-		if r.removed {
+		if r.mass {
 			return 1
 		}
 		return 0
@@ -173,14 +176,14 @@ func trimLost(batch Batch, refs []lostRef, now time.Time) []lostRef {
 	return kept
 }
 
+// loadLost leaves out what cannot be read: it is there for people, and no node
+// stays down for that.
 func (b *Bucket) loadLost() error {
 	lower, upper := bucketRange(tableLost, b.id)
 	return b.named(walk(b.s.kv, lower, upper, func(key, value []byte) error {
-		l, err := b.decodeLost(key, value)
-		if err != nil {
-			return err
+		if l, err := b.decodeLost(key, value); err == nil {
+			b.state.lost = append(b.state.lost, lostRef{string(key), len(value), l.mass()})
 		}
-		b.state.lost = append(b.state.lost, lostRef{string(key), len(value), l.Removed})
 		return nil
 	}))
 }
@@ -216,10 +219,9 @@ func (b *Bucket) decodeLost(key, value []byte) (Lost, error) {
 	return l, nil
 }
 
-// Lost yields the own writes that lost a conflict, and those that were parked, as
-// far as they are kept: at most 1,000 of a bucket, 64 MiB of them, for seven days.
-// So are rows that a reconcile removed, up to 10,000 and 256 MiB. The oldest come
-// first.
+// Lost yields the own writes that lost a conflict, as far as they are kept: at most
+// 1,000 of a bucket, 64 MiB of them, for seven days. So are writes that were parked,
+// and rows that a reconcile removed, up to 10,000 and 256 MiB. The oldest come first.
 // What is yielded belongs to the caller.
 func (b *Bucket) Lost() iter.Seq2[Lost, error] {
 	return func(yield func(Lost, error) bool) {

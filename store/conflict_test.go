@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"testing"
@@ -189,5 +190,30 @@ func TestLostWriteIsKeptThoughNothingElseChanges(t *testing.T) {
 	}
 	if got := lost(t, b); len(got) != 1 {
 		t.Errorf("%d are kept", len(got))
+	}
+}
+
+// TestNodeStartsThoughAKeptWriteRotted: it is there for people.
+func TestNodeStartsThoughAKeptWriteRotted(t *testing.T) {
+	kv := store.NewMap()
+	a := join(t, open(t, kv, "n1", 1), "b")
+	b := join(t, open(t, store.NewMap(), "n2", 2), "b")
+	write(t, a, noon, put("k", "a"))
+	write(t, b, noon.Add(time.Second), put("k", "b"))
+	pull(t, a, b, true, 10)
+	it, err := kv.Iter([]byte{0x1a}, []byte{0x1b})
+	if err != nil || !it.First() {
+		t.Fatal("none kept", err)
+	}
+	at, v := bytes.Clone(it.Key()), bytes.Clone(it.Value())
+	_ = it.Close()
+	v[0] ^= 1
+	batch := kv.NewBatch()
+	batch.Set(at, v)
+	if kv.Commit(batch) != nil || kv.Sync() != nil {
+		t.Fatal("cannot rot")
+	}
+	if _, err := store.Open(kv.Clone(), noon, store.Options{Node: "n1", Nonce: nonce(79), Epoch: epochs(9)}); err != nil {
+		t.Errorf("the node does not start: %v", err)
 	}
 }

@@ -3,6 +3,7 @@ package store_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -47,7 +48,7 @@ func TestReconcileOfManyRowsIsDoubted(t *testing.T) {
 		}
 		defer func() { _ = snap.Close() }()
 		st := store.Stretch{
-			Clock: snap.Clock, GCTS: snap.GCTS, HLC: snap.HLC, Accept: accept,
+			Clock: snap.Clock, GCTS: snap.GCTS, HLC: snap.HLC, Accept: store.Consent{Most: accept},
 			Token: store.Token{Claim: snap.Clock, Rec: &store.Reconcile{GCV: snap.GCV, GCTS: snap.GCTS}},
 		}
 		for e, err := range snap.Rows(nil, nil) {
@@ -101,7 +102,7 @@ func TestFewRemovalsAreNotDoubted(t *testing.T) {
 			}
 			defer func() { _ = snap.Close() }()
 			st := wholeOf(snap)
-			st.Accept, st.Token.Cursor = 0, []byte("z")
+			st.Accept, st.Token.Cursor = store.Consent{}, []byte("z")
 			if _, err := a.Compare(noon, st); err != nil {
 				t.Fatal(err)
 			}
@@ -124,22 +125,10 @@ func TestFewRemovalsAreNotDoubted(t *testing.T) {
 func TestDoubtSurvivesARestart(t *testing.T) {
 	kv := store.NewMap()
 	s := flooredOn(t, kv, -1)
-	a, b := join(t, s, "b"), join(t, open(t, store.NewMap(), "b", 2), "b")
-	for i := range 20 {
-		write(t, a, noon.Add(-2*time.Hour), put(fmt.Sprint("k", i), "1"))
-	}
-	pull(t, b, a, true, 1000)
-	for i := range 20 {
-		write(t, b, noon.Add(-time.Hour), del(fmt.Sprint("k", i)))
-	}
-	collect(t, b, noon, force())
-	snap, err := b.Snapshot()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = snap.Close() }()
+	a := join(t, s, "b")
+	snap := deletedElsewhere(t, a, 20)
 	st := wholeOf(snap)
-	st.Accept = 0
+	st.Accept = store.Consent{}
 	doubt := new(store.DoubtfulError)
 	if _, err := a.EndReconcile(noon, st, nil); !errors.As(err, &doubt) {
 		t.Fatal(err)
@@ -152,7 +141,7 @@ func TestDoubtSurvivesARestart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	st = store.Stretch{After: tok.Cursor, Token: tok, Clock: oplog.Clock{}, Accept: 20}
+	st = store.Stretch{After: tok.Cursor, Token: tok, Clock: oplog.Clock{}, Accept: store.Consent{Most: 20}}
 	if _, err := again.EndReconcile(noon, st, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -160,4 +149,97 @@ func TestDoubtSurvivesARestart(t *testing.T) {
 		t.Errorf("reconciling %v, %d rows", again.Reconciling(), again.Keys())
 	}
 	check(t, again)
+}
+
+func openPolicy(t *testing.T, kv store.KV, node string, p store.Policy) *store.Bucket {
+	t.Helper()
+	s, err := store.Open(kv, noon, store.Options{Node: node, Nonce: nonce(500), Epoch: epochs(50), Ambiguous: p})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return join(t, s, "b")
+}
+
+// TestWhatThePolicyDeletesIsDoubtedToo: no single donor takes any number of rows from
+// readers.
+func TestWhatThePolicyDeletesIsDoubtedToo(t *testing.T) {
+	for _, policy := range []store.Policy{store.Park, store.Delete} {
+		a := openPolicy(t, store.NewMap(), "a", policy)
+		b := join(t, open(t, store.NewMap(), "b", 2), "b")
+		const n = 3000
+		for i := range n {
+			write(t, a, noon, put(fmt.Sprintf("own-%04d", i), "v"))
+		}
+		write(t, b, noon.Add(time.Hour), put("gone", "v"), del("gone"))
+		collect(t, b, noon.Add(2*time.Hour), force())
+		snap, err := b.Snapshot()
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = a.EndReconcile(noon, store.Stretch{
+			Clock: snap.Clock, GCTS: snap.GCTS, HLC: snap.HLC,
+			Token: store.Token{Claim: snap.Clock, Rec: &store.Reconcile{GCV: snap.GCV, GCTS: snap.GCTS}},
+		}, nil)
+		_ = snap.Close()
+		if doubt, ok := errors.AsType[*store.DoubtfulError](err); !ok || doubt.Removes != n || a.Keys() != n {
+			t.Errorf("policy %s: %v; %d of %d rows left", policy, err, a.Keys(), n)
+		}
+	}
+}
+
+// deletedElsewhere writes 20 rows at a, has another take them, delete so many and collect
+// the deletes, and returns what that one has then.
+func deletedElsewhere(t *testing.T, a *store.Bucket, deleted int) *store.Snapshot {
+	t.Helper()
+	b := join(t, open(t, store.NewMap(), "b", 2), "b")
+	for i := range 20 {
+		write(t, a, noon.Add(-2*time.Hour), put(fmt.Sprint("k", i), "1"))
+	}
+	pull(t, b, a, true, 1000)
+	for i := range deleted {
+		write(t, b, noon.Add(-time.Hour), del(fmt.Sprint("k", i)))
+	}
+	collect(t, b, noon, force())
+	snap, err := b.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = snap.Close() })
+	return snap
+}
+
+// TestConsentNamesRows: that another donor would remove as many rows is no consent to
+// these.
+func TestConsentNamesRows(t *testing.T) {
+	a := floored(t, -1)
+	snap := deletedElsewhere(t, a, 10)
+	end := func(c store.Consent) error {
+		st := wholeOf(snap)
+		st.Accept = c
+		for e, err := range snap.Rows(nil, nil) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			st.Entries = append(st.Entries, e)
+		}
+		_, err := a.EndReconcile(noon, st, nil)
+		return err
+	}
+	doubt, ok := errors.AsType[*store.DoubtfulError](end(store.Consent{}))
+	if !ok || len(doubt.Going) != 10 || !slices.IsSorted(doubt.Going) {
+		t.Fatalf("%+v", doubt)
+	}
+	others := make([]uint64, 10)
+	for i, h := range doubt.Going {
+		others[i] = h + 1
+	}
+	slices.Sort(others)
+	for _, c := range []store.Consent{{Rows: others}, {Rows: doubt.Going[:7]}, {Most: 7}} {
+		if _, ok := errors.AsType[*store.DoubtfulError](end(c)); !ok || a.Keys() != 20 {
+			t.Errorf("%d rows agreed on, %d by number: %d rows left", len(c.Rows), c.Most, a.Keys())
+		}
+	}
+	if err := end(store.Consent{Rows: doubt.Going}); err != nil || a.Keys() != 10 {
+		t.Errorf("%v, %d rows left", err, a.Keys())
+	}
 }

@@ -32,6 +32,9 @@ var (
 	// ErrHasWritten reports a store that cannot be a replica's: it may hold
 	// writes that are nowhere else.
 	ErrHasWritten = errors.New("store: has written as a master, and a replica may empty its store")
+	// ErrTaken reports a Wipe of a bucket that has taken more since it was decided.
+	ErrTaken = errors.New("store: the bucket has taken more since it was to be emptied")
+
 	// ErrNoReplica reports a Wipe of a store that may hold unseen writes.
 	ErrNoReplica = errors.New("store: only a replica is wiped")
 	// ErrNoNode reports that neither the options nor the store name a node.

@@ -79,7 +79,7 @@ type Stretch struct {
 	GCTS    oplog.HLC     // its guard
 	HLC     oplog.HLC     // the highest timestamp it knows
 	Last    bool          // nothing lies behind this stretch: Cursor is no bound
-	Accept  uint64        // so many rows may go at the end, beside those that go unasked
+	Accept  Consent       // to what goes at the end
 }
 
 // A batch of a reconcile compares or sweeps so many keys at most, with about so
@@ -347,6 +347,27 @@ func (b *Bucket) finishSweep(now time.Time, a *Applied) (swept bool, err error) 
 		err = b.sweep(now, nil, a)
 	}
 	return swept, err
+}
+
+// replicaMaySweep sees to it that a replica has no verdict to write a row anew, which
+// it could not carry out. Only a master notes one: the store was opened as such then.
+func (b *Bucket) replicaMaySweep() error {
+	if !b.s.opts.Replica || b.state.rec == nil {
+		return nil
+	}
+	err := b.eachVerdict(func(v *verdict) error {
+		if v.reissue {
+			return ErrAmbiguous
+		}
+		return nil
+	})
+	switch {
+	case !errors.Is(err, ErrAmbiguous):
+		return err
+	case b.sweeping():
+		return fmt.Errorf("bucket %s: a reconcile was broken off that has to write, which a replica does not: start the node once as a master: %w", b.name, ErrAmbiguous)
+	}
+	return b.eachBatch(b.dropStage)
 }
 
 // sweeping reports whether rows are between two states: b.mu must be held.

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -47,7 +48,7 @@ func reconcileRotten(tb testing.TB, now time.Time, a, from *store.Bucket, size, 
 			tok = store.Token{Claim: claim, Rec: &store.Reconcile{GCV: gate, GCTS: max(old.Rec.GCTS, snap.GCTS)}}
 		}
 	}
-	st := store.Stretch{Clock: snap.Clock, GCTS: snap.GCTS, HLC: snap.HLC, Accept: 1 << 20}
+	st := store.Stretch{Clock: snap.Clock, GCTS: snap.GCTS, HLC: snap.HLC, Accept: store.Consent{Most: 1 << 20}}
 	var sum store.Applied
 	add := func(a store.Applied, err error) {
 		if err != nil {
@@ -315,5 +316,41 @@ func TestReconcileRefusesAGuardAtTheEndOfTime(t *testing.T) {
 			t.Error(err)
 		}
 		check(t, a)
+	}
+}
+
+// TestRottenVerdictStartsOver: what is dropped is not read.
+func TestRottenVerdictStartsOver(t *testing.T) {
+	const tableStage = 0x1b
+	kv := store.NewMap()
+	a, b := join(t, open(t, kv, "a", 1), "b"), join(t, open(t, store.NewMap(), "b", 2), "b")
+	write(t, a, noon, put("k1", "v"), put("k2", "v"), put("k9", "v"))
+	pull(t, b, a, true, 10)
+	write(t, b, noon, del("k1"))
+	collect(t, b, noon.Add(time.Minute), force())
+	if _, done := reconcileRotten(t, noon, a, b, 1, 1); done {
+		t.Fatal("nothing is left to do")
+	}
+	it, err := kv.Iter([]byte{tableStage}, []byte{tableStage + 1})
+	if err != nil || !it.First() {
+		t.Fatalf("nothing is noted: %v", err)
+	}
+	batch := kv.NewBatch()
+	batch.Set(bytes.Clone(it.Key()), append([]byte{99}, it.Value()[1:]...))
+	if err := errors.Join(it.Close(), kv.Commit(batch)); err != nil {
+		t.Fatal(err)
+	}
+	snap, err := b.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = snap.Close() }()
+	st := wholeOf(snap) // from the first key on
+	st.Entries = all(t, snap.Rows(nil, nil))
+	if _, err := a.EndReconcile(noon, st, nil); err != nil {
+		t.Fatal(err)
+	}
+	if a.Reconciling() || value(t, a, "k1") != "-" || value(t, a, "k2") != "v" {
+		t.Errorf("reconciling %v, k1 %q, k2 %q", a.Reconciling(), value(t, a, "k1"), value(t, a, "k2"))
 	}
 }

@@ -45,10 +45,16 @@ type Mending struct {
 	// has in the bad parts: behind the one, up to the other, or to the end if Last.
 	After, Upto []byte
 	Last        bool
+	// Unsure are the parts, ascending, in which the donor has bad rows of its own:
+	// it sends none of those, and that it sends nothing there proves nothing.
+	Unsure []uint64
 }
 
 // absent reports whether the donor would have sent a row of the key.
 func (m *Mending) absent(key string) bool {
+	if _, unsure := slices.BinarySearch(m.Unsure, uint64(oplog.HashPart([]byte(key)))); unsure {
+		return false
+	}
 	return key > string(m.After) && (m.Last || key <= string(m.Upto))
 }
 
@@ -106,7 +112,7 @@ func (t *tx) dropAbsent(m *Mending) error {
 		if s.cur == nil || !s.cur.bad {
 			continue
 		}
-		seen := m.Covered
+		seen := m.Covered && m.Clock.GE(t.b.state.ahead) // what is bad may be an extra
 		if !seen {
 			if seen, err = t.seenBad(s.cur, m.Clock); err != nil {
 				return err
@@ -174,15 +180,10 @@ func (t *tx) repair(now time.Time, e *oplog.Entry, a *Applied) error {
 	if s.cur != nil && !s.cur.bad && s.cur.Stamp != e.Stamp {
 		t.conflict(now, e, &s.cur.Entry, a)
 	}
-	ambiguous := !e.Tombstone && e.Stamp.HLC <= t.gcts && absentLike(s, t.gcts)
-	if s.cur != nil && s.cur.bad {
-		ambiguous = false // whatever it was: the donor's row is what beat it
-	}
+	// It is not ambiguous: no delete beat it, for the donor covers all that is
+	// covered here, and has it. The row was here, and was lost.
 	t.put(s, newRow(*e))
-	if ambiguous && !t.b.s.opts.Replica {
-		return t.reissue(now, s, a)
-	}
-	return nil // a replica takes what the donor's equal clock vouches for
+	return nil
 }
 
 // beats reports whether e becomes the row of the slot. Of two rows with one
@@ -214,21 +215,28 @@ func (t *tx) beats(now time.Time, s *slot, e *oplog.Entry, a *Applied) (bool, er
 }
 
 // Parts yields the rows whose keys lie in the wanted parts, behind the key, in
-// order. Bad rows are left out: the one who asks claims nothing by what it gets.
+// order. Bad rows are left out, those that s.Bad tells of: who asks claims nothing
+// by what it gets. One in another part ends the sequence with a *CorruptError.
 // So that the caller can stop for breath, an entry with nothing but a key comes
 // after every so many rows that were looked at.
 func (s *Snapshot) Parts(wanted *[oplog.HashParts]bool, behind []byte) iter.Seq2[oplog.Entry, error] {
 	return func(yield func(oplog.Entry, error) bool) {
 		var breath breath
+		var failed error
 		err := s.walk(behind, func(key, value []byte) bool {
-			if wanted[oplog.HashPart(key)] {
-				if r := s.b.decodeAny(key, value); !r.bad && !yield(r.own().Entry, nil) {
+			if part := oplog.HashPart(key); wanted[part] {
+				r := s.b.decodeAny(key, value)
+				if _, told := slices.BinarySearch(s.Bad, uint64(part)); r.bad && !told {
+					_, failed = s.b.decode(key, value)
+					return false
+				}
+				if !r.bad && !yield(r.own().Entry, nil) {
 					return false
 				}
 			}
 			return !breath.due(value) || yield(oplog.Entry{Key: bytes.Clone(key)}, nil)
 		})
-		if err != nil {
+		if err = errors.Join(err, failed); err != nil {
 			yield(oplog.Entry{}, err)
 		}
 	}
@@ -277,8 +285,8 @@ var ErrUnsound = errors.New("store: the sums are not those of the rows")
 
 // Counted yields the rows behind the key, in order, for a reconcile: the puller
 // takes a row that is not there for one that was deleted. So all rows are counted,
-// those up to the key, too, and if their sums are not those that writes have kept,
-// the sequence ends with ErrUnsound: rule C7. An entry with nothing but a key comes
+// those up to the key, too, and if their sums or their number are not those that
+// writes have kept, the sequence ends with ErrUnsound: rule C7. An entry with nothing but a key comes
 // now and then, as in Parts.
 func (s *Snapshot) Counted(behind []byte) iter.Seq2[oplog.Entry, error] {
 	return func(yield func(oplog.Entry, error) bool) {
@@ -302,7 +310,7 @@ func (s *Snapshot) Counted(behind []byte) iter.Seq2[oplog.Entry, error] {
 			}
 			return !stopped
 		})
-		if err = errors.Join(err, failed); err == nil && got.parts != s.Sums {
+		if err = errors.Join(err, failed); err == nil && !stopped && (got.parts != s.Sums || got.rows != s.Count) {
 			err = ErrUnsound
 		}
 		if err != nil && !stopped {

@@ -22,6 +22,7 @@ type Snapshot struct {
 	Own    oplog.Seq               // of Origin
 	Count  uint64                  // rows, tombstones included
 	Sums   [oplog.HashParts]uint64 // of the row hashes, by part of the key space
+	Bad    []uint64                // parts known to hold bad rows, ascending
 
 	b  *Bucket
 	kv KVSnapshot
@@ -52,6 +53,7 @@ func (b *Bucket) Snapshot() (*Snapshot, error) {
 		Own:    b.state.clock[own],
 		Count:  b.state.rows,
 		Sums:   b.state.parts,
+		Bad:    partsOf(b.bad),
 		b:      b,
 		kv:     b.s.kv.Snapshot(),
 	}, nil

@@ -294,10 +294,10 @@ func (s *Store) finishSweeps(now time.Time) error {
 	some := false
 	for _, name := range slices.Sorted(maps.Keys(s.buckets)) {
 		b := s.buckets[name]
-		swept, err := b.finishSweep(now, &Applied{}) // what it writes anew, the peers pull
-		if errors.Is(err, ErrAmbiguous) {
-			err = b.empty()
+		if err := b.replicaMaySweep(); err != nil {
+			return err
 		}
+		swept, err := b.finishSweep(now, &Applied{}) // what it writes anew, the peers pull
 		if err != nil {
 			return err
 		}

@@ -68,7 +68,7 @@ func halfSwept(t *testing.T) (kv *hookedKV, a, b *store.Bucket) {
 // wholeOf is the one stretch of a reconcile with a donor that has no rows.
 func wholeOf(snap *store.Snapshot) store.Stretch {
 	return store.Stretch{
-		Clock: snap.Clock, GCTS: snap.GCTS, HLC: snap.HLC, Accept: 1 << 20,
+		Clock: snap.Clock, GCTS: snap.GCTS, HLC: snap.HLC, Accept: store.Consent{Most: 1 << 20},
 		Token: store.Token{Claim: snap.Clock, Rec: &store.Reconcile{GCV: snap.GCV, GCTS: snap.GCTS}},
 	}
 }

@@ -186,23 +186,29 @@ func (b *Bucket) dropStage() (more bool, err error) {
 		return false, nil
 	}
 	t := newTx(b)
-	more, err = b.staged(func(key []byte, _ *verdict) (int, error) {
-		t.stage[string(key)] = nil
-		return 0, nil
+	lower, upper := bucketRange(tableStage, b.id)
+	err = walk(b.s.kv, lower, upper, func(key, _ []byte) error { // unread: one that rotted goes too
+		if more = len(t.stage) == compareKeys; more {
+			return errMore
+		}
+		t.stage[string(key[prefixLen:])] = nil
+		return nil
 	})
-	if err != nil {
-		return false, err
+	if err != nil && !more {
+		return false, b.named(err)
 	}
 	t.setToken(Token{Claim: b.state.claim, Ahead: b.state.claimAhead, Rec: b.state.rec})
 	_, err = t.commit()
 	return more, err
 }
 
+// errMore ends a walk that has got enough.
+var errMore = errors.New("more")
+
 // staged calls each for the first verdicts, a batch of them, and reports whether
 // there are more. Each says how many bytes of rows it took.
 func (b *Bucket) staged(each func(key []byte, v *verdict) (int, error)) (more bool, err error) {
 	lower, upper := bucketRange(tableStage, b.id)
-	errMore := errors.New("more")
 	keys, size := 0, 0
 	var failed error // of each: the disk, and no verdict that cannot be read
 	err = walk(b.s.kv, lower, upper, func(key, value []byte) error {
@@ -224,6 +230,22 @@ func (b *Bucket) staged(each func(key []byte, v *verdict) (int, error)) (more bo
 		return more, failed
 	}
 	return false, b.named(err)
+}
+
+// eachVerdict calls each for all verdicts. One that cannot be read is left out.
+func (b *Bucket) eachVerdict(each func(v *verdict) error) error {
+	lower, upper := bucketRange(tableStage, b.id)
+	var failed error
+	err := walk(b.s.kv, lower, upper, func(key, value []byte) error {
+		if v, err := b.decodeVerdict(bytes.Clone(key[prefixLen:]), bytes.Clone(value)); err == nil {
+			failed = each(v)
+		}
+		return failed
+	})
+	if failed != nil {
+		return failed
+	}
+	return b.named(err)
 }
 
 // execute carries out one verdict. What it takes away is kept for a while: that a

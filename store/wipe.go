@@ -12,22 +12,26 @@ var bucketTables = []byte{
 // and a reconcile under way. It is as one that was joined just now, but for its
 // highest timestamp. Snapshots that are open keep what they show. On a store
 // that may hold writes which nobody else has, it does nothing but answer
-// ErrNoReplica: rule C6.
-func (b *Bucket) Wipe() error {
+// ErrNoReplica: rule C6. So it does, with ErrTaken, if the bucket has taken more by
+// now than clock and ahead say; a nil clock is no bound.
+func (b *Bucket) Wipe(clock, ahead oplog.Clock) error {
 	if !b.s.opts.Replica {
 		return ErrNoReplica
 	}
-	if err := b.empty(); err != nil {
+	if err := b.empty(clock, ahead); err != nil {
 		return err
 	}
 	return b.s.Sync()
 }
 
-func (b *Bucket) empty() error {
+func (b *Bucket) empty(clock, ahead oplog.Clock) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if err := b.s.writable(); err != nil {
 		return err
+	}
+	if bound := clock != nil; bound && (!clock.GE(b.state.clock) || !ahead.GE(b.state.ahead)) {
+		return ErrTaken
 	}
 	next := state{clock: oplog.Clock{}, ahead: oplog.Clock{}, gcv: oplog.Clock{}, hlc: b.state.hlc, lost: b.state.lost}
 	batch := b.s.kv.NewBatch()

@@ -240,7 +240,7 @@ func checkOps(ops []Op) error {
 func checkOp(op *Op) error {
 	switch {
 	case len(op.Key) == 0:
-		return &LimitError{What: "bytes of an empty key", Size: 0, Limit: oplog.MaxKey}
+		return &LimitError{What: "bytes of a key, of which there is at least one", Size: 0, Limit: oplog.MaxKey}
 	case len(op.Key) > oplog.MaxKey:
 		return &LimitError{What: "bytes of a key", Size: int64(len(op.Key)), Limit: oplog.MaxKey}
 	case len(op.Value) > oplog.MaxValue:

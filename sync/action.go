@@ -51,7 +51,7 @@ type (
 
 	// EndPull joins the claim into the clock, the donor's extras into ours, and
 	// drops the token; a reconcile also carries out what it has found, unless that
-	// would remove many rows, and more than Accept. PullEnded follows, with a
+	// would remove many rows that Accept does not name. PullEnded follows, with a
 	// *DoubtfulError then.
 	EndPull struct {
 		Bucket  string
@@ -60,7 +60,7 @@ type (
 		Ahead   oplog.Clock
 		Gate    *Gate
 		Rec     *Reconcile
-		Accept  uint64 // so many rows may go, somebody else has said
+		Accept  Consent
 	}
 
 	// OpenSnapshot opens a snapshot for a puller and makes sure that no own
@@ -107,8 +107,12 @@ type (
 		Bucket string
 		Soon   bool
 	}
-	// Wipe empties the bucket of a replica. Wiped follows.
-	Wipe struct{ Bucket string }
+	// Wipe empties the bucket of a replica, unless it has taken more by then than
+	// Clock and Ahead say; a nil Clock is no bound. Wiped follows.
+	Wipe struct {
+		Bucket       string
+		Clock, Ahead oplog.Clock
+	}
 
 	// TellFinals puts the last seqs of origins that are written no more on the
 	// list in Fleet. Finals follows.

@@ -12,22 +12,68 @@ import (
 // would have removed more rows than one donor is believed. Nothing of it was
 // carried out; what was compared stays.
 type DoubtfulError struct {
-	Removes, Rows uint64 // so many of so many
+	Removes, Rows uint64   // so many of so many
+	Going         []uint64 // hashes of those that would go, ascending; of very many, not all
+	Limit         uint64   // so many may go that nobody else names
 }
 
 func (e *DoubtfulError) Error() string {
 	return fmt.Sprintf("the reconcile would remove %d of %d rows", e.Removes, e.Rows)
 }
 
+// A Consent is what others than the donors of a reconcile have said of what it
+// removes: rows by their hashes, ascending, and how many the operator lets go.
+type Consent struct {
+	Rows []uint64
+	Most uint64
+}
+
 // A doubt is a reconcile whose end would have removed many rows. It waits for a
-// donor that had no part in it, or for the operator: rule C7. A restart forgets
-// it, and finds it again.
+// donor that had no part in it and says the same of them, or for the operator: rule
+// C7. A restart forgets it, and finds it again.
 type doubt struct {
-	DoubtfulError
-	donors   []string    // who had a part in it
-	gcv      oplog.Clock // what they have collected: who does not cover that cannot know better
+	opinion              // the last one
+	earlier  []opinion   // of others
+	gcv      oplog.Clock // what the last donors have collected: who does not cover that cannot know better
 	accepted bool        // by the operator
 	unfit    map[string]unfit
+}
+
+// An opinion is what a reconcile would have removed.
+type opinion struct {
+	DoubtfulError
+	donors []string // who had a part in it
+}
+
+// saidBut returns what was said to go by those in which none of the donors had a part.
+func (d *doubt) saidBut(donors []string) []uint64 {
+	var rows []uint64
+	for _, o := range append(slices.Clip(d.earlier), d.opinion) {
+		if !overlap(o.donors, donors) {
+			rows = append(rows, o.Going...)
+		}
+	}
+	slices.Sort(rows)
+	return slices.Compact(rows)
+}
+
+// seconded reports whether others have said by now what would let a reconcile with
+// these donors end.
+func (d *doubt) seconded(o *opinion) bool {
+	others, alone := d.saidBut(o.donors), o.Removes
+	for _, row := range o.Going {
+		if _, both := slices.BinarySearch(others, row); both {
+			alone--
+		}
+	}
+	return alone <= o.Limit
+}
+
+// add takes a further opinion. One that the same donors had before is no more.
+func (d *doubt) add(o opinion) {
+	d.earlier = append(d.earlier, d.opinion)
+	d.earlier = slices.DeleteFunc(d.earlier, func(e opinion) bool { return overlap(e.donors, o.donors) })
+	d.opinion = o
 }
 
 // An unfit peer does not cover what the doubted donors have collected. It is
@@ -72,8 +118,10 @@ func (e *Engine) undoubted(b *bucket, p *peer) bool {
 	if d == nil || d.accepted {
 		return true
 	}
-	if slices.Contains(d.donors, p.name) {
-		return false
+	for _, o := range append(slices.Clip(d.earlier), d.opinion) {
+		if slices.Contains(o.donors, p.name) && !d.seconded(&o) {
+			return false
+		}
 	}
 	u, some := d.unfit[p.name]
 	pd := p.digests[b.name]
@@ -87,16 +135,19 @@ func (b *bucket) startsOver() bool {
 	return b.startOver || d != nil && !d.accepted && (b.donors == nil || overlap(b.donors, d.donors))
 }
 
-// accepts returns how many rows may go at the end of p, for others have said so.
-func (b *bucket) accepts(p *pull) uint64 {
+// accepts returns which rows may go at the end of p, for others have said so.
+func (b *bucket) accepts(p *pull) (c Consent) {
 	d := b.doubt
 	if d == nil || !p.reconcile {
-		return 0
+		return c
 	}
-	if by := b.contributors(p); !d.accepted && (by == nil || overlap(by, d.donors)) {
-		return 0
+	if d.accepted {
+		c.Most = d.Removes
 	}
-	return d.Removes
+	if by := b.contributors(p); by != nil {
+		c.Rows = d.saidBut(by)
+	}
+	return c
 }
 
 func overlap(a, b []string) bool {
@@ -115,7 +166,13 @@ func (e *Engine) doubted(p *pull, err *DoubtfulError) {
 		e.want(b, p.donor, 0)
 		return
 	}
-	b.doubt = &doubt{DoubtfulError: *err, donors: slices.Clone(b.donors), gcv: p.gate.GCV, unfit: map[string]unfit{}}
+	said := opinion{*err, slices.Clone(b.donors)}
+	if b.doubt == nil {
+		b.doubt = &doubt{opinion: said}
+	} else {
+		b.doubt.add(said)
+	}
+	b.doubt.gcv, b.doubt.accepted, b.doubt.unfit = p.gate.GCV, false, map[string]unfit{}
 	e.do(Raise{
 		Kind: EventDoubtful, Bucket: b.name, Peer: p.donor,
 		Text: fmt.Sprintf("the reconcile of bucket %s with %s would remove %d of %d rows: it waits for another node that says the same, or for: replicator reconcile --accept --bucket %s",
@@ -138,16 +195,17 @@ func (e *Engine) fits(b *bucket, p *pull, clock oplog.Clock) bool {
 	return false
 }
 
-// acceptDoubt is what an operator says of a doubt. What was compared is gone on
-// with, by whoever comes first. A replica need not wait for a master any more.
-func (e *Engine) acceptDoubt(bucket string) {
-	b := e.buckets[bucket]
+// acceptDoubt is what an operator says of a doubt, who has seen how many rows go.
+// What was compared is gone on with, by whoever comes first. A replica need not wait
+// for a master any more.
+func (e *Engine) acceptDoubt(ev AcceptDoubt) {
+	b := e.buckets[ev.Bucket]
 	switch {
 	case b == nil:
-	case b.doubt != nil:
+	case ev.Empties && e.unsettled(b):
+		e.empty(b, Wipe{Bucket: b.name}, "", "as the operator wants it")
+	case !ev.Empties && b.doubt != nil && b.doubt.Removes <= ev.Most:
 		b.doubt.accepted = true
 		e.want(b, b.doubt.donors[0], 0)
-	case e.unsettled(b):
-		e.empty(b, "", "as the operator wants it")
 	}
 }

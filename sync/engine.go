@@ -141,7 +141,7 @@ func (e *Engine) handle(ev Event) {
 	case RepairNow:
 		e.repairNow(ev.Bucket)
 	case AcceptDoubt:
-		e.acceptDoubt(ev.Bucket)
+		e.acceptDoubt(ev)
 	}
 }
 

@@ -58,6 +58,7 @@ type bench struct {
 	now    time.Time
 	rnd    *rand.Rand
 	wake   time.Time
+	last   oplog.Session // of a reconcile that has begun
 }
 
 var (

@@ -104,6 +104,7 @@ type (
 		HLC     oplog.HLC
 		Rows    uint64
 		Sums    *[oplog.HashParts]uint64 // of the row hashes
+		Bad     []uint64                 // parts known to hold bad rows, ascending
 		Err     error
 	}
 
@@ -137,10 +138,14 @@ type (
 	// diverges to be fetched from the peers.
 	RepairNow struct{ Bucket string }
 
-	// AcceptDoubt lets a reconcile that waits remove what it was found to remove, or
-	// a replica empty what waits for that: see BucketStatus.Doubt. It does nothing if
-	// nothing waits.
-	AcceptDoubt struct{ Bucket string }
+	// AcceptDoubt lets a reconcile that waits remove what it was found to remove, if
+	// that is at most so much, or a replica empty what waits for that: see
+	// BucketStatus.Doubt. It does nothing if nothing of the kind waits.
+	AcceptDoubt struct {
+		Bucket  string
+		Most    uint64
+		Empties bool
+	}
 )
 
 func (Connected) event()      {}

@@ -95,3 +95,19 @@ func TestReportFoldedByAnotherListIsNone(t *testing.T) {
 		t.Errorf("stable is %v, want %v", c.Stable, want)
 	}
 }
+
+// TestListIsNoNews: a claim has as many rows as there is news, folded or not.
+func TestListIsNoNews(t *testing.T) {
+	list := map[string]oplog.Clock{"orders": {}}
+	for i := range 5000 {
+		list["orders"][oplog.Origin{Node: "old", Epoch: uint64(i) + 1}] = 3
+	}
+	b := newBenchWith(t, syncer.Options{Finals: list, CompareAbove: 1 << 20})
+	b.store.clock = list["orders"].Clone()
+	s := b.pulls()
+	b.hear("", &oplog.Begin{Session: s, KeyOrder: true, Clock: oplog.Clock{}, Folded: true})
+	end, ok := find[syncer.EndPull](b.hear("", &oplog.End{Session: s}))
+	if !ok || len(end.Claim) > 0 {
+		t.Errorf("ended %v, and claims %d rows, none of them news", ok, len(end.Claim))
+	}
+}

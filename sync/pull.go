@@ -155,12 +155,15 @@ func (e *Engine) hearBegin(m *oplog.Begin) {
 	}
 	if p.repair != nil {
 		p.began, p.rows = true, m.Rows
-		p.repair.Covered, p.repair.Clock = m.Clock.GE(p.asked), m.Clock
+		p.repair.Covered, p.repair.Clock, p.repair.Unsure = m.Clock.GE(p.asked), m.Clock, m.Bad
 		return
 	}
 	clock := m.Clock
 	if m.Folded {
 		clock = clock.Unfold(p.finals)
+	}
+	if m.Folded && !p.reconcile {
+		clock = clock.Above(e.store.Clock(p.bucket)) // the list is no news
 	}
 	p.began, p.keyOrder, p.rows = true, m.KeyOrder, m.Rows
 	p.claim, p.ahead = clock, m.Ahead
@@ -195,6 +198,9 @@ func (e *Engine) beginReconcile(p *pull, m *oplog.Begin, clock oplog.Clock) {
 		e.abortPull(p, "a clock below the gate")
 	case !covers:
 		b.startOver = true
+		if b.doubt != nil && b.doubt.accepted {
+			b.doubt = nil // that was of what had been compared
+		}
 		e.sendTo(p, &oplog.Abort{Session: p.id, Bucket: p.bucket, Reason: oplog.ReasonFailed, Text: "starts over"})
 		e.dropPull(b)
 		e.want(b, p.donor, 0)

@@ -34,6 +34,7 @@ type Repair struct {
 	// in the bad parts; the last one has no upper bound.
 	After, Upto []byte
 	Last        bool
+	Unsure      []uint64 // parts in which the donor has bad rows, too: what it lacks there proves nothing
 }
 
 const (
@@ -289,7 +290,7 @@ func (e *Engine) beginRepair(s *serve, ev SnapshotOpened) {
 		}
 	}
 	s.wanted, s.keyOrder = wanted, true
-	e.do(Answer{s.reply, &oplog.Begin{Session: s.id, KeyOrder: true, Clock: ev.Clock, Rows: ev.Rows}})
+	e.do(Answer{s.reply, &oplog.Begin{Session: s.id, KeyOrder: true, Clock: ev.Clock, Rows: ev.Rows, Bad: ev.Bad}})
 	if !some {
 		e.endServe(s, oplog.End{})
 		return

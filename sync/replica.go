@@ -54,9 +54,16 @@ func (e *Engine) unsettled(b *bucket) bool {
 // that it holds all of it durably. A report of before proves nothing: the master
 // may have gone back to an older disk since.
 func (e *Engine) heardAsReplica(p *peer, r *report, b *bucket) {
-	if e.unsettled(b) && !p.inst.Replica && e.hasAll(p, r, b.name) {
-		e.empty(b, p.name, p.name+" has all that it held")
+	if e.unsettled(b) && e.mayVouch(p, b.name) && e.hasAll(p, r, b.name) {
+		decided := Wipe{Bucket: b.name, Clock: e.store.Clock(b.name).Clone(), Ahead: e.store.Ahead(b.name).Clone()}
+		e.empty(b, decided, p.name, p.name+" has all that it held")
 	}
+}
+
+// mayVouch reports whether what the peer has is there to stay: it is a master that
+// runs, is no member on its way out, and has lost no rows as far as sums tell.
+func (e *Engine) mayVouch(p *peer, bucket string) bool {
+	return !p.inst.Replica && e.reachable(p) && !e.closed(p.name) && !e.diverges(bucket, p)
 }
 
 // hasAll reports whether the peer has durably every write that is here. Extras
@@ -70,7 +77,7 @@ func (e *Engine) hasAll(p *peer, r *report, bucket string) bool {
 }
 
 // empty has the store empty the bucket, to be filled from others.
-func (e *Engine) empty(b *bucket, master, because string) {
+func (e *Engine) empty(b *bucket, decided Wipe, master, because string) {
 	if p := b.pull; p != nil {
 		e.sendTo(p, &oplog.Abort{Session: p.id, Bucket: p.bucket, Reason: oplog.ReasonFailed, Text: "starts over, empty"})
 		e.dropPull(b)
@@ -83,7 +90,7 @@ func (e *Engine) empty(b *bucket, master, because string) {
 		Kind: EventWiped, Bucket: b.name, Peer: master,
 		Text: "bucket " + b.name + " of this replica is emptied and filled again: what came may be older than a delete that was forgotten here; " + because,
 	})
-	e.do(Wipe{Bucket: b.name})
+	e.do(decided)
 }
 
 func (e *Engine) wiped(ev Wiped) {

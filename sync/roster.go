@@ -220,7 +220,7 @@ func (e *Engine) Lacking() map[string][]string {
 // over. Extras are under no clock: while there are some, all has to be equal.
 func (e *Engine) handedTo(node, bucket string) bool {
 	r := e.reportOf(node, bucket)
-	if r == nil || !r.clock.GE(e.handing[bucket]) {
+	if r == nil || !r.clock.GE(e.handing[bucket]) || e.diverges(bucket, e.peers[node]) {
 		return false
 	}
 	own := e.store.Durable(bucket)

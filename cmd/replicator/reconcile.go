@@ -118,7 +118,7 @@ func (c *reconcileCmd) accept(a *app, client *api.Client, list []waiting) error 
 		if err := a.confirm(w.String()+".", c.yesFlag); err != nil {
 			return err
 		}
-		res, err := client.AcceptReconcile(a.ctx, w.Node, w.Bucket)
+		res, err := client.AcceptReconcile(a.ctx, w.Node, w.Bucket, w.Doubt)
 		if err != nil {
 			return fmt.Errorf("node %s: %w", w.Node, err)
 		}

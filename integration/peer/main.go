@@ -82,7 +82,7 @@ type (
 		Clock, Ahead, GCV                                                        []dot
 		Greeting, GCTS, HLC, Floor, Finals                                       hex64
 		Parts                                                                    []hex64
-		Formats, Differing                                                       []uint64
+		Formats, Differing, Bad                                                  []uint64
 		Unknown                                                                  []string
 		Cursor                                                                   bin
 	}
@@ -93,7 +93,7 @@ var kinds = []string{
 	"none", "live Bucket Origin First Last Nonce Size Entries", "heartbeat From Wall Stopping Digests",
 	"hello From Greeting Formats MaxBody Digests", "hello_reply From Greeting Formats MaxBody Digests Unknown",
 	"compare Session Bucket Parts", "differ Session Differing", "pull Session Bucket Compared Clock Resume Cursor Reconcile Finals",
-	"begin Session KeyOrder Clock Rows Ahead GCV GCTS HLC Folded", "page Session Number Entries", "end Session Pages Count Cut Cursor",
+	"begin Session KeyOrder Clock Rows Ahead GCV GCTS HLC Folded Bad", "page Session Number Entries", "end Session Pages Count Cut Cursor",
 	"ack Session Bucket Number", "busy Session RetryAfter", "abort Session Bucket Reason Text", "report From Bucket Clock Floor Folded",
 }
 

@@ -131,7 +131,7 @@ func (n *Node) applyNext(bucket string) {
 		if a.Rec != nil {
 			n.w.Stats.Count[Reconciles]++
 		}
-		if a.Accept > 0 && err == nil {
+		if len(a.Accept.Rows)+int(a.Accept.Most) > 0 && err == nil {
 			n.w.Stats.Count[Seconded]++
 		}
 		n.w.note("%s ends pull of %s, clock %v", n.name, a.Bucket, a.Claim)

@@ -35,6 +35,6 @@ func (n *Node) Accept(bucket string) bool {
 	n.w.Stats.Count[Accepted]++
 	n.ordered = d.Empties
 	n.w.note("%s: the operator accepts what is removed from %s", n.name, bucket)
-	n.step(syncer.AcceptDoubt{Bucket: bucket})
+	n.step(syncer.AcceptDoubt{Bucket: bucket, Most: d.Removes, Empties: d.Empties})
 	return true
 }

@@ -53,3 +53,37 @@ func TestScenario37HashDetectsBitflip(t *testing.T) {
 
 // daily is a day of an hour.
 func daily(n *simnet.Node) { n.Options = syncer.Options{ScrubEvery: time.Hour} }
+
+// TestOneLostRowComesBack though a node deletes or parks what is ambiguous: that it
+// was here before is not.
+func TestOneLostRowComesBack(t *testing.T) {
+	bad := 0
+	for seed := range uint64(12) {
+		w := simnet.NewWorld(seed, simnet.Config{Nodes: 3, Buckets: []string{"orders"}, DelayMax: time.Millisecond, Mixed: true, Tune: daily})
+		for i := range 3 {
+			w.Node(i).Start()
+		}
+		w.Run(5 * time.Second)
+		put(w, 0, "precious")
+		w.Run(time.Second)
+		put(w, 0, "other")
+		w.Node(0).Write("orders", deletes("other"))
+		w.Run(time.Second)
+		for i := range 3 {
+			w.Node(i).Collect("orders")
+		}
+		w.Run(time.Minute)
+		before := row(t, w, 0, "precious")
+		if !w.Node(1).Lose("orders", "precious") {
+			t.Fatal("no row to lose")
+		}
+		w.Run(3 * time.Hour)
+		if got := row(t, w, 0, "precious"); before == "-" || got != before || row(t, w, 1, "precious") != before {
+			bad++
+		}
+		w.End()
+	}
+	if bad > 0 {
+		t.Errorf("in %d of 12 worlds the row is not as it was", bad)
+	}
+}

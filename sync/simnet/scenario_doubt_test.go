@@ -252,3 +252,31 @@ func TestDoubtEndsWithAnotherDiskOfTheDonor(t *testing.T) {
 		t.Errorf("%d rows", n)
 	}
 }
+
+// TestTwoDonorsThatLostOtherRowsAreNotBelieved: b has lost k05 to k11, a k12 to k18. Neither
+// says what the other says, but as many.
+func TestTwoDonorsThatLostOtherRowsAreNotBelieved(t *testing.T) {
+	s := without(t, 3, 1)
+	s.Part(a, b)
+	lose := func(i, from, to int) {
+		for k := from; k <= to; k++ {
+			if !s.Node(i).Lose("orders", fmt.Sprintf("k%02d", k)) {
+				t.Fatal("no row to lose")
+			}
+		}
+		scrubs := s.Stats.Count[simnet.Scrubs]
+		s.Node(i).Scrub("orders")
+		s.within(time.Minute, "a scrub ends", func() bool { return s.Stats.Count[simnet.Scrubs] > scrubs })
+	}
+	lose(b, 5, 11)
+	lose(a, 12, 18)
+	s.meets(b)
+	s.Heal()
+	s.doubts(c, "b")
+	s.meets(a)
+	gone := s.RunUntil(s.Now().Add(5*time.Minute), func() bool { return s.bucket(c).Keys() < 19 })
+	if gone {
+		t.Errorf("%d rows left at c: k12 is %q there though b, which is doubted, holds it: %q; reconciling %v",
+			s.bucket(c).Keys(), s.value(c, "k12"), s.value(b, "k12"), s.bucket(c).Reconciling())
+	}
+}
