@@ -275,6 +275,10 @@ func (n *Node) hold(name string) (l *loop, begun bool, err error) {
 // Close ends the node cleanly: writes that wait are finished and published, a
 // last heartbeat says that the node stops, and the store is synced and closed.
 // The connection stays open. Closing again returns what the first one did.
+//
+// It does not wait until others have what only this node has: that they fetch while
+// it is open, and again when it is opened the next time. api.Client.Hold waits for
+// that, Leave hands over for good.
 func (n *Node) Close() error {
 	n.closeOnce.Do(func() { n.closeErr = n.shutdown() })
 	return n.closeErr

@@ -4,14 +4,26 @@
 // A verb is asked on <prefix>.<bucket>.api.<node>.<verb>. Status, verify, sync
 // and collect of all buckets, and what concerns members, name the bucket _fleet. The verbs get, put, del, ls and
 // status are also served on <prefix>.<bucket>.api.any.<verb>, by any one node;
-// a request to any has to fit one message.
+// a request to any has to fit one message. With the header Replicator-After and tokens
+// a read waits until the node has seen them.
 //
 //	get     body: the key             reply: the value; who wrote it in headers
 //	del     body: the key             reply: {"v":1,"node","origin","seq","hlc","timestamp"}
 //	put     body: a record, "create"  reply: as del
+//	create  body: as put              reply: as del; [ErrExists] if the node has a row
+//	update  body: a record, "if_local"
+//	                                  reply: as del; [ErrRevision] if the node has another row
+//	mget    body: {"key"} a line      reply: {"v":1,"node","asked"} and records, one a line; keys
+//	                                  without a row are left out. Go on behind so many as asked
+//	delprefix
+//	        body: {"prefix","after","limit"}
+//	                                  reply: {"v":1,"node","deleted","last"}; go on behind last
+//	batch   body: {"v":1,"create"} and records, one a line, of which all are written or none
+//	                                  reply: {"v":1,"node","origin","first","last","written"}
+//	reached body: tokens, with commas reply: {"v":1,"node"}; once they are on the node's disk
 //	load    body: {"v":1,"create","skip_unchanged"} and records, one a line
 //	                                  reply: {"v":1,"node","written","unchanged","errors":[...]}
-//	ls      body: {"prefix","after","limit","values","full"} or nothing
+//	ls      body: {"prefix","start","end","after","limit","reverse","values","full"} or nothing
 //	                                  reply: {"v":1,"node","more"} and records, one a line
 //	watch   body: {"prefix"}          a stream of records
 //	sync    body: nothing             a stream of progress, then done
@@ -22,6 +34,13 @@
 //	forget  body: {"node","force"}    reply: {"v":1,"node","member"}
 //	readmit body: {"node"}            reply: as forget
 //	collect body: {"older_than_ms"}   reply: {"v":1,"node","buckets":[{"bucket","rows"}]}
+//	reconcile
+//	        body: {"v":1,"accept":true,"removes","empties"}: what was seen of a [Doubt]
+//	                                  reply: {"v":1,"node","bucket"} and the [Doubt]
+//	conflicts
+//	        body: nothing, or a revision
+//	                                  reply: {"v":1,"node"} and writes that lost, one a line
+//	take    body: a revision          reply: as del
 //
 // A record is one line of JSON, the same as in the files of import and export:
 // {"key","value"}, or key_b64 and value_b64 where bytes are not UTF-8. In the

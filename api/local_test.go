@@ -167,7 +167,7 @@ func TestDeleteByPrefixGoesOn(t *testing.T) {
 	if err != nil || string(m.Data) != `{"v":1,"node":"a","deleted":10,"last":"x/09"}` {
 		t.Errorf("%v: %s", err, m.Data)
 	}
-	for _, body := range []string{`{"prefix":"x/","start":"x/1"}`, `{"prefix":"x/","reverse":true}`, `{"prefix":"x/","limit":-1}`} {
+	for _, body := range []string{`{"prefix":"x/","start":"x/1"}`, `{"prefix":"x/","reverse":true}`, `{"prefix":"x/","limit":-1}`, ""} {
 		m, err := nc.Request("replicator.default.api.a.delprefix", []byte(body), 2*time.Second)
 		if err != nil || m.Header.Get(micro.ErrorCodeHeader) != "400" {
 			t.Errorf("%s: %v, %s", body, err, m.Data)

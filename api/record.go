@@ -170,6 +170,9 @@ func (j *recordJSON) orders(r *Record) (err error) {
 	if r.TTL != 0 && r.Expiry != 0 {
 		return errors.New("both a ttl and an expiry")
 	}
+	if r.Deleted && len(r.Value) > 0 {
+		return errors.New("a delete has no value")
+	}
 	if r.Deleted && (r.TTL != 0 || r.Expiry != 0) {
 		return errors.New("a delete has neither a ttl nor an expiry")
 	}

@@ -167,6 +167,9 @@ func (h *Handlers) deletePrefix(ctx context.Context, r *request) (*reply, error)
 	if err := userBucket(r); err != nil {
 		return nil, err
 	}
+	if len(r.body) == 0 {
+		return nil, ErrBadRequest.With(`want {"prefix":...}; an empty one means all keys`)
+	}
 	ask, keys, err := parseRange(r.body)
 	if err != nil {
 		return nil, err

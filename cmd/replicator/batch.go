@@ -89,5 +89,5 @@ func (c *batchCmd) print(a *app, res api.BatchResult) error {
 	case res.Written == 0:
 		return a.printf("nothing to write\n")
 	}
-	return a.printf("%s:%d-%d\n", res.Origin, res.First, res.Last)
+	return a.printf("%s:%d\n", res.Origin, res.Last) // the token of all of it
 }

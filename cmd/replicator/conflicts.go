@@ -21,9 +21,11 @@ func (conflictsCmd) Help() string {
 
 A node that was away for so long that deletes it never saw were forgotten compares all its rows with another's, and removes what that one has no more. Rows removed so are listed, too, for as long, at most 10,000 of a bucket.
 
-Example: replicator conflicts
-         replicator conflicts show a/345cbe9f8c6a8650:12
-         replicator conflicts take a/345cbe9f8c6a8650:12`
+Examples:
+
+    replicator conflicts
+    replicator conflicts show a/345cbe9f8c6a8650:12
+    replicator conflicts take a/345cbe9f8c6a8650:12`
 }
 
 type conflictsLsCmd struct {

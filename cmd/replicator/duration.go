@@ -23,6 +23,19 @@ var durations = kong.TypeMapper(reflect.TypeFor[time.Duration](), kong.MapperFun
 	return err
 }))
 
+// A moment is a time of a flag: RFC 3339, or a day, which begins at 0:00 UTC.
+type moment struct{ time.Time }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (m *moment) UnmarshalText(text []byte) (err error) {
+	for _, layout := range []string{time.RFC3339, time.DateOnly} {
+		if m.Time, err = time.Parse(layout, string(text)); err == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("%q is no moment: want one as 2030-01-31T12:00:00Z or 2030-01-31", text)
+}
+
 // maxDays are no more than a time.Duration can hold.
 const maxDays = 100 * 365
 

@@ -26,7 +26,7 @@ func (importCmd) Help() string {
     replicator import backup.ndjson
     zcat records.ndjson.gz | replicator import - -b debian --create --skip-bad
 
-Each line is {"key":..., "value":...}, or key_b64 and value_b64 for bytes that are not UTF-8. Each is written as a new write of the node, one that has the very value already is left alone. What export --full adds is read over.`
+Each line is {"key":..., "value":...}, or key_b64 and value_b64 for bytes that are not UTF-8; with "ttl" or "expiry" it has an end, and {"key":..., "deleted":true} deletes. Each is written as a new write of the node, one that has the very value already is left alone. What export --full adds is read over.`
 }
 
 // Run imports the file and says what that changed.
@@ -96,5 +96,5 @@ func (c *importCmd) print(a *app, t tally) error {
 		return a.printf("nothing to write: %d keys unchanged%s\n", t.Unchanged, bad)
 	}
 	rate := float64(t.Written+t.Unchanged) / max(t.Seconds, 1e-3)
-	return a.printf("%d keys written, %d unchanged%s, in %.1f s (%.0f keys/s)\n", t.Written, t.Unchanged, bad, t.Seconds, rate)
+	return a.printf("%s written, %d unchanged%s, in %.1f s (%.0f keys/s)\n", keyCount(t.Written), t.Unchanged, bad, t.Seconds, rate)
 }

@@ -71,15 +71,19 @@ type putCmd struct {
 
 // lifeFlags say how long a row lives.
 type lifeFlags struct {
-	TTL     time.Duration `name:"ttl" xor:"life" placeholder:"TIME" help:"The value is gone after that, as 90s or 24h, on every node by its own clock."`
-	Expires *time.Time    `xor:"life" format:"rfc3339" placeholder:"WHEN" help:"The same as a moment: 2030-01-31T12:00:00Z."`
+	TTL     *time.Duration `name:"ttl" xor:"life" placeholder:"TIME" help:"The value is gone after that, as 90s or 24h, on every node by its own clock."`
+	Expires *moment        `xor:"life" placeholder:"WHEN" help:"The same as a moment: 2030-01-31T12:00:00Z."`
 }
 
 func (f lifeFlags) set(o *api.PutOptions) error {
-	if f.TTL < 0 {
-		return usage(fmt.Errorf("--ttl %v: want a time above 0", f.TTL))
-	}
-	if o.TTL = f.TTL; f.Expires != nil {
+	switch {
+	case f.TTL != nil && *f.TTL <= 0:
+		return usage(fmt.Errorf("--ttl %v: want a time above 0", *f.TTL))
+	case f.TTL != nil:
+		o.TTL = *f.TTL
+	case f.Expires != nil && f.Expires.Before(time.Now()):
+		return usage(fmt.Errorf("--expires %s: is past; replicator del deletes", f.Expires.Format(time.RFC3339)))
+	case f.Expires != nil:
 		o.Expiry = f.Expires.UnixMilli()
 	}
 	return nil
@@ -226,6 +230,7 @@ type delCmd struct {
 	nodeFlag
 	keyFlag
 	jsonFlag
+	yesFlag
 	Key string `arg:"" optional:"" help:"The key."`
 	waitFlag
 	IfLocal string  `xor:"what" placeholder:"REVISION" help:"Only if the row at the node is still that one, as put prints it and get --json tells it: origin:seq."`
@@ -240,7 +245,7 @@ func (delCmd) Help() string {
     replicator del --key-b64 AP8=
     replicator del --under session/
 
-A key that is not there is exit code 3.`
+A key that is not there is exit code 3. That all keys of a bucket go, with --under '', is to be confirmed.`
 }
 
 // Run deletes the key and prints which write that was.
@@ -285,6 +290,11 @@ func (c *delCmd) runPrefix(a *app) error {
 	if err != nil {
 		return err
 	}
+	if len(prefix) == 0 {
+		if err := a.confirm("All keys of bucket "+c.Bucket+" are deleted, on all nodes.", c.yesFlag); err != nil {
+			return err
+		}
+	}
 	client, done, err := a.bucketClient(c.Bucket, c.Node)
 	if err != nil {
 		return err
@@ -292,12 +302,19 @@ func (c *delCmd) runPrefix(a *app) error {
 	defer done()
 	deleted, err := client.DeletePrefix(a.ctx, c.Bucket, prefix)
 	if err != nil {
-		return fmt.Errorf("%w; %d keys were deleted before", err, deleted)
+		return fmt.Errorf("%w; before that %s deleted", err, keyCount(deleted))
 	}
 	if c.JSON {
 		return a.printJSON(map[string]int{"v": 1, "deleted": deleted})
 	}
-	return a.printf("%d keys deleted\n", deleted)
+	return a.printf("%s deleted\n", keyCount(deleted))
+}
+
+func keyCount[N int | uint64](n N) string {
+	if n == 1 {
+		return "1 key"
+	}
+	return fmt.Sprintf("%d keys", n)
 }
 
 // revisionFlag reads the revision that a flag gives, if it does.

@@ -101,6 +101,9 @@ func TestUsageErrorsAreOneLine(t *testing.T) {
 		{"serve --http 127.0.0.1:0 --http-cert c", "--http-cert and --http-key go together"},
 		{"serve --http :0", "--http :0: a listener beyond loopback wants a token and TLS: --http-token, --http-cert and --http-key"},
 		{"serve --http 0.0.0.0:0 --http-token t", "--http 0.0.0.0:0: a listener beyond loopback wants a token and TLS: --http-token, --http-cert and --http-key"},
+		{"put k v --ttl 0s", "--ttl 0s: want a time above 0"},
+		{"put k v --expires 2020-01-01", "--expires 2020-01-01T00:00:00Z: is past; replicator del deletes"},
+		{"put k v --expires tomorrow", `--expires: "tomorrow" is no moment: want one as 2030-01-31T12:00:00Z or 2030-01-31; see replicator put --help`},
 		{"serve --evict-after=-3h", "--evict-after -3h0m0s: want a time above 0"},
 		{"wait --nodes=-1", "--nodes -1: want 1 or more"},
 		{"get k --timeout=-5s", "--timeout -5s: want a time above 0"},
@@ -239,7 +242,7 @@ func TestNodeAndEveryCommand(t *testing.T) {
 		{"", "export", "{\"key_b64\":\"AP8=\",\"value_b64\":\"AP8=\"}\n{\"key\":\"colour\",\"value\":\"red\"}\n", 0},
 		{"", "export col --full", `{"key":"colour","value":"red","origin":"a/...`, 0},
 		{"{\"key\":\"colour\",\"value\":\"red\"}\n", "import -", "nothing to write: 1 keys unchanged\n", 0},
-		{"{\"key\":\"x\",\"value\":\"1\"}\n\nbad\n", "import - --skip-bad", "1 keys written, 0 unchanged, 1 bad lines skipped, in ...", 0},
+		{"{\"key\":\"x\",\"value\":\"1\"}\n\nbad\n", "import - --skip-bad", "1 key written, 0 unchanged, 1 bad lines skipped, in ...", 0},
 		{"bad\n", "import -", "", 1},
 		{"{\"key\":\"x\",\"value\":\"2\"}\n{\"key\":\"y\",\"value\":\"2\"}\n", "batch -", "a/...", 0},
 		{"{\"key\":\"x\",\"deleted\":true}\n{\"key\":\"y\"}\n", "batch -", "", 1},
@@ -248,7 +251,7 @@ func TestNodeAndEveryCommand(t *testing.T) {
 		{"", "put held v --wait 1", "a/...", 0},
 		{"", "put held v --wait 50%", "a/...", 0},
 		{"", "put held v --wait a", "a/...", 0},
-		{"", "put held v --wait 2", "a/...", 1},
+		{"", "put held v --wait 2", "a/...", 4},
 		{"", "put held v --wait nobody --timeout 300ms", "a/...", 4},
 		{"", "put held v --wait 0", "", 2},
 		{"", "put held v --wait 101%", "", 2},
@@ -273,7 +276,8 @@ func TestNodeAndEveryCommand(t *testing.T) {
 		{"", "ls -n 1 --reverse", "y\n", 0},
 		{"", "ls --values", "", 2},
 		{"", "ls tmp/ --values --json", `{"key":"tmp/1","value":"v","origin":"a/...`, 0},
-		{"", "del --under tmp/", "1 keys deleted\n", 0},
+		{"", "del --under tmp/", "1 key deleted\n", 0},
+		{"", "del --under=", "", 2},
 		{"", "del --under tmp/ --json", "{\"deleted\":0,\"v\":1}\n", 0},
 		{"", "del", "", 2},
 		{"", "del x --under tmp/", "", 2},
@@ -294,7 +298,7 @@ func TestNodeAndEveryCommand(t *testing.T) {
 		{"", "sync --once", "in sync\n", 0},
 		{"", "sync --once --json", "{\"in_sync\":true}\n", 0},
 		{"", "wait --in-sync", "in sync\n", 0},
-		{"", "wait --in-sync -b nope --timeout 300ms", "", 1},
+		{"", "wait --in-sync -b nope --timeout 300ms", "", 4},
 		{"", "get k --node nobody", "", 1},
 		{"", "members", "NODE  ROLE    STATE  HEARD      BUCKETS         HOLDS UP\na     master  live   this node  default,orders  -\n", 0},
 		{"", "members --json", `{"members":[{"node":"a","role":"master","state":"live",...`, 0},
@@ -323,9 +327,15 @@ func TestNodeAndEveryCommand(t *testing.T) {
 	for args, want := range map[string]string{
 		"wait --ready --node nobody --timeout 1s": `not within 1s: no node "nobody" answers`,
 		"wait --nodes 2 --timeout 1s":             "not within 1s: nodes that answer: 1, not 2",
-		"get k --node nobody":                     "replicator serve --server nats://" + address + " --node nobody\n",
-		"get k --prefix other":                    "replicator serve --server nats://" + address + " --prefix other\n",
-		"get k --server ws://" + address:          "connect to ws://" + address + ": ",
+	} {
+		if got := do("", strings.Fields(args)...); got.code != exitBehind || !strings.Contains(got.err, want) {
+			t.Errorf("%s: exit %d, no %q in %s", args, got.code, want, got.err)
+		}
+	}
+	for args, want := range map[string]string{
+		"get k --node nobody":            "replicator serve --server nats://" + address + " --node nobody\n",
+		"get k --prefix other":           "replicator serve --server nats://" + address + " --prefix other\n",
+		"get k --server ws://" + address: "connect to ws://" + address + ": ",
 	} {
 		if got := replicatorIn(t, "", append([]string{"--server", "nats://" + address}, strings.Fields(args)...)...); got.code != exitFailed || !strings.Contains(got.err, want) {
 			t.Errorf("%s: exit %d, no %q in %s", args, got.code, want, got.err)

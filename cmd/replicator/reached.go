@@ -37,7 +37,7 @@ const holdTimeout = 30 * time.Second
 
 // waitFlag is for commands that write.
 type waitFlag struct {
-	Wait string `placeholder:"WHO" help:"Wait until others have the write on their disks: all, so many as 2, a share as 50%, or nodes by name as a,b. Not in --timeout: exit code 4."`
+	Wait string `placeholder:"WHO" help:"Wait until members have the write on their disks, the node that writes among them: all, so many as 2, a share as 50%, or nodes by name as a,b. Not in --timeout: exit code 4."`
 }
 
 // printHeld prints which write it was, and waits for the nodes that are to have it.
@@ -62,12 +62,12 @@ func (f waitFlag) hold(a *app, client *api.Client, bucket string, tokens ...oplo
 	h, enough, err := f.ask(ctx, client, bucket, tokens)
 	switch {
 	case err != nil:
-		return fmt.Errorf("written, but nobody was waited for: %w", err)
+		return &exitError{Code: exitBehind, Err: fmt.Errorf("written, but nobody was waited for: %w", err)}
 	case len(h.Nodes) >= enough:
 		return nil
 	}
 	missing := strings.Join(slices.Sorted(maps.Keys(h.Missing)), ", ")
-	return &exitError{Code: exitBehind, Err: fmt.Errorf("written, but not known to be on the disks of %s: %d of the %d that were to have it do",
+	return &exitError{Code: exitBehind, Err: fmt.Errorf("written, but not known to be on the disks of %s: only on %d of %d",
 		missing, len(h.Nodes), enough)}
 }
 
@@ -193,7 +193,7 @@ func (c *reachedCmd) Run(a *app) error {
 		return err
 	}
 	if len(h.Nodes) < enough {
-		return &exitError{Code: exitBehind, Err: fmt.Errorf("%d of the %d nodes that were to have it do", len(h.Nodes), enough)}
+		return &exitError{Code: exitBehind, Err: fmt.Errorf("known to be on %d of %d disks", len(h.Nodes), enough)}
 	}
 	return nil
 }

@@ -95,7 +95,7 @@ func explain(err error, flags *globals) string {
 	case errors.Is(err, context.Canceled):
 		return errSignal.Error()
 	case refused(err):
-		return fmt.Sprintf("%s refuses these credentials (%s); give others with --user, --creds, --nkey or --context", where, err)
+		return fmt.Sprintf("%s refuses these credentials (%s); give others with --user, --token, --creds, --nkey or --context", where, err)
 	case errors.Is(err, api.ErrNoReplies):
 		return fmt.Sprintf("%s; nothing was sent: --inbox-prefix names the subject where this user may have replies, as replicator.apireply.NAME", err)
 	case errors.Is(err, nats.ErrPermissionViolation):
@@ -132,7 +132,7 @@ func unreachable(err error) bool {
 func explainCode(err error, e *api.Error) string {
 	switch e.Code {
 	case api.ErrNoBucket.Code:
-		return fmt.Sprintf("%s; put and import make one with --create", err)
+		return fmt.Sprintf("%s; replicator status lists those there are, put and import make one with --create", err)
 	case api.ErrRetired.Code:
 		return fmt.Sprintf("%s; it is a member again after: replicator readmit NODE", err)
 	case api.ErrMemberLive.Code:

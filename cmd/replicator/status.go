@@ -79,7 +79,7 @@ func readiness(st api.Status) string {
 }
 
 func writeBucket(w io.Writer, st api.Status, b *api.BucketStatus, now time.Time) {
-	state := "in step"
+	state := standing(st, b)
 	switch {
 	case b.Doubt != nil && b.Doubt.Empties:
 		state = "waits to be emptied"
@@ -98,6 +98,30 @@ func writeBucket(w io.Writer, st api.Status, b *api.BucketStatus, now time.Time)
 	for _, p := range b.Peers {
 		_, _ = fmt.Fprintf(w, "  peer %s\t%s\theard %s\t\n", p.Node, peerState(p, stopping(st, p.Node)), ago(p.LastSeen, now))
 	}
+}
+
+// standing tells how the copy here stands to those of the others, as far as is known.
+func standing(st api.Status, b *api.BucketStatus) string {
+	missing, others, same := uint64(0), 0, 0
+	for _, p := range b.Peers {
+		if p.Behind != nil {
+			missing += *p.Behind
+		}
+		if p.Live && !stopping(st, p.Node) {
+			if others++; p.InSync {
+				same++
+			}
+		}
+	}
+	switch {
+	case missing == 1:
+		return "1 write missing"
+	case missing > 0:
+		return fmt.Sprintf("%d writes missing", missing)
+	case same == others:
+		return "in sync"
+	}
+	return fmt.Sprintf("in sync with %d of %d", same, others)
 }
 
 func peerState(p api.BucketPeer, stopped bool) string {

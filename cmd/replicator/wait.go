@@ -34,7 +34,7 @@ func (waitCmd) Help() string {
     replicator wait --ready --node b
     replicator wait --in-sync --nodes 2 --timeout 30s
 
-In sync: all nodes that answer have equal copies, and the node knows of no peer heard in the last two minutes that is behind. A server that is not there yet is waited for, too.`
+In sync: all nodes that answer have equal copies, and the node knows of no peer heard in the last two minutes that is behind. A server that is not there yet is waited for, too. Not in --timeout, by default a minute: exit code 4.`
 }
 
 // Run waits, and says what is missing if that takes too long.
@@ -57,7 +57,7 @@ func (c *waitCmd) Run(a *app) error {
 		return context.Cause(a.ctx)
 	}
 	if missing != nil {
-		return fmt.Errorf("not within %v: %s", limit, plainLine(explain(missing, a.flags)))
+		return &exitError{Code: exitBehind, Err: fmt.Errorf("not within %v: %s", limit, plainLine(explain(missing, a.flags)))}
 	}
 	if c.JSON {
 		return a.printJSON(map[string]bool{"done": true})
