@@ -84,7 +84,11 @@ func TestUnreachableServer(t *testing.T) {
 		{"wait", "--in-sync", "--timeout", "5s"},
 	} {
 		begun := time.Now()
-		replicator(t, append(args, "--server", nobody)...).refused(t, exitFailed, nobody)
+		code := exitFailed
+		if args[0] == "wait" {
+			code = exitBehind
+		}
+		replicator(t, append(args, "--server", nobody)...).refused(t, code, nobody)
 		if took := time.Since(begun); took > 10*time.Second {
 			t.Errorf("%v took %v to find that nobody is there", args, took)
 		}

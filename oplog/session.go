@@ -248,7 +248,7 @@ const (
 	ReasonUnknown Reason = "unknown" // no such session or bucket
 	ReasonFailed  Reason = "failed"  // the sender's disk or limits
 	ReasonStale   Reason = "stale"   // the nonces are not those of this instance
-	ReasonSlow    Reason = "slow"    // a stream by log took too long; ask again, by key
+	ReasonSlow    Reason = "slow"    // a stream by log took too long, ask again, by key; or, of a puller, nothing came for too long
 	ReasonMoved   Reason = "moved"   // the donor does not cover what the asker of a repair covers
 )
 

@@ -23,7 +23,7 @@ type Consent struct {
 }
 
 // MaxGoing is how many rows a DoubtfulError names. Of more, the operator decides.
-const MaxGoing = 1 << 21
+const MaxGoing = 1 << 18
 
 func (e *DoubtfulError) Error() string {
 	return fmt.Sprintf("store: the reconcile would remove %d of %d rows", e.Removes, e.Rows)
@@ -47,7 +47,9 @@ func (b *Bucket) believes(c Consent) error {
 		return more, err
 	})
 	rows := b.Keys()
-	if limit := max(uint64(b.s.opts.DoubtFloor), rows/doubtShare); err == nil && g.unasked > c.Most+limit {
+	// No more than are kept, beside those of the operator.
+	limit := max(uint64(b.s.opts.DoubtFloor), min(rows/doubtShare, maxRemoved))
+	if err == nil && g.unasked > max(c.Most, limit) {
 		slices.Sort(g.hashes)
 		err = &DoubtfulError{Removes: g.rows, Rows: rows, Going: g.hashes, Limit: limit}
 	}

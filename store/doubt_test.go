@@ -60,7 +60,7 @@ func TestReconcileOfManyRowsIsDoubted(t *testing.T) {
 		_, err = a.EndReconcile(noon, st, nil)
 		return err
 	}
-	for _, accept := range []uint64{0, gone - (all+1)/10 - 1} {
+	for _, accept := range []uint64{0, gone - 1} {
 		doubt, ok := errors.AsType[*store.DoubtfulError](end(accept))
 		if !ok || doubt.Removes != gone || doubt.Rows != all+1 {
 			t.Fatalf("%d accepted: %+v", accept, doubt)
@@ -70,7 +70,7 @@ func TestReconcileOfManyRowsIsDoubted(t *testing.T) {
 		}
 		check(t, a)
 	}
-	if err := end(gone - (all+1)/10); err != nil {
+	if err := end(gone); err != nil {
 		t.Fatal(err)
 	}
 	if a.Reconciling() || a.Keys() != all-gone+1 || !a.Clock().GE(b.Clock()) {

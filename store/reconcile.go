@@ -365,7 +365,7 @@ func (b *Bucket) replicaMaySweep() error {
 	case !errors.Is(err, ErrAmbiguous):
 		return err
 	case b.sweeping():
-		return fmt.Errorf("bucket %s: a reconcile was broken off that has to write, which a replica does not: start the node once as a master: %w", b.name, ErrAmbiguous)
+		return fmt.Errorf("bucket %s: a reconcile was broken off that has to write, which a replica does not: start the node as a master, which it stays then, or with an empty folder: %w", b.name, ErrAmbiguous)
 	}
 	return b.eachBatch(b.dropStage)
 }

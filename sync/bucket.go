@@ -33,6 +33,7 @@ type bucket struct {
 	reconciling bool     // one is under way: what comes live has to wait
 	wiping      bool     // the store is asked to empty the bucket
 	unsure      int      // how often in a row a replica's store met what it cannot take
+	badEnds     int      // of a reconcile, in a row, that the store refused
 	startOver   bool     // the next one begins at the first key, whatever the token says
 	donors      []string // with whose rows it was compared so far; nil: an earlier process knows
 	doubt       *doubt   // it would remove many rows, and waits
@@ -110,7 +111,7 @@ func (e *Engine) tickBucket(b *bucket) {
 			e.waitForDonor(b.pull)
 			return
 		}
-		e.abortPull(b.pull, "no answer")
+		e.abortPullFor(b.pull, oplog.ReasonSlow, "no answer")
 		return
 	}
 	if b.want != nil && e.passed(b.want.at) {

@@ -32,23 +32,34 @@ type Consent struct {
 // donor that had no part in it and says the same of them, or for the operator: rule
 // C7. A restart forgets it, and finds it again.
 type doubt struct {
-	opinion              // the last one
-	earlier  []opinion   // of others
-	gcv      oplog.Clock // what the last donors have collected: who does not cover that cannot know better
-	accepted bool        // by the operator
-	unfit    map[string]unfit
+	opinion             // the last one
+	earlier []opinion   // of others
+	gcv     oplog.Clock // what the last donors have collected: who does not cover that cannot know better
+	unfit   map[string]unfit
+
+	// What the operator has let go: rows by their hashes, whoever names them, and so
+	// many of the last donors' that have none. While accepted nobody else is asked.
+	agreed   []uint64
+	rest     uint64
+	accepted bool
 }
 
 // An opinion is what a reconcile would have removed.
 type opinion struct {
 	DoubtfulError
-	donors []string // who had a part in it
+	donors   []string // who had a part in it
+	seconded bool     // others have named enough of its rows by now to let it end
 }
+
+// maxOpinions is how many are remembered beside the last one.
+const maxOpinions = 4
+
+func (d *doubt) opinions() []opinion { return append(slices.Clip(d.earlier), d.opinion) }
 
 // saidBut returns what was said to go by those in which none of the donors had a part.
 func (d *doubt) saidBut(donors []string) []uint64 {
 	var rows []uint64
-	for _, o := range append(slices.Clip(d.earlier), d.opinion) {
+	for _, o := range d.opinions() {
 		if !overlap(o.donors, donors) {
 			rows = append(rows, o.Going...)
 		}
@@ -57,9 +68,20 @@ func (d *doubt) saidBut(donors []string) []uint64 {
 	return slices.Compact(rows)
 }
 
-// seconded reports whether others have said by now what would let a reconcile with
-// these donors end.
-func (d *doubt) seconded(o *opinion) bool {
+// add takes a further opinion. One that the same donors had before is no more.
+func (d *doubt) add(o opinion) {
+	d.earlier = slices.DeleteFunc(d.opinions(), func(e opinion) bool { return overlap(e.donors, o.donors) })
+	if more := len(d.earlier) - maxOpinions; more > 0 {
+		d.earlier = slices.Delete(d.earlier, 0, more)
+	}
+	d.opinion = o
+	d.seconded = d.isSeconded(&d.opinion)
+	for i := range d.earlier {
+		d.earlier[i].seconded = d.isSeconded(&d.earlier[i])
+	}
+}
+
+func (d *doubt) isSeconded(o *opinion) bool {
 	others, alone := d.saidBut(o.donors), o.Removes
 	for _, row := range o.Going {
 		if _, both := slices.BinarySearch(others, row); both {
@@ -69,21 +91,16 @@ func (d *doubt) seconded(o *opinion) bool {
 	return alone <= o.Limit
 }
 
-// add takes a further opinion. One that the same donors had before is no more.
-func (d *doubt) add(o opinion) {
-	d.earlier = append(d.earlier, d.opinion)
-	d.earlier = slices.DeleteFunc(d.earlier, func(e opinion) bool { return overlap(e.donors, o.donors) })
-	d.opinion = o
-}
-
 // An unfit peer does not cover what the doubted donors have collected. It is
 // asked again once its clock is another, but not at once.
 type unfit struct {
 	clock uint64
 	until time.Time
+	pause time.Duration // the next one is twice as long
 }
 
-// unfitPause is for how long a peer is not asked again that could not help.
+// unfitPause is for how long a peer is not asked again that could not help, the first
+// time.
 const unfitPause = 10 * time.Second
 
 // contributors returns whose rows the reconcile was compared with so far, this
@@ -118,8 +135,8 @@ func (e *Engine) undoubted(b *bucket, p *peer) bool {
 	if d == nil || d.accepted {
 		return true
 	}
-	for _, o := range append(slices.Clip(d.earlier), d.opinion) {
-		if slices.Contains(o.donors, p.name) && !d.seconded(&o) {
+	for _, o := range d.opinions() {
+		if slices.Contains(o.donors, p.name) && !o.seconded {
 			return false
 		}
 	}
@@ -141,12 +158,15 @@ func (b *bucket) accepts(p *pull) (c Consent) {
 	if d == nil || !p.reconcile {
 		return c
 	}
-	if d.accepted {
-		c.Most = d.Removes
-	}
-	if by := b.contributors(p); by != nil {
+	by := b.contributors(p)
+	if by != nil {
 		c.Rows = d.saidBut(by)
 	}
+	if slices.Equal(by, d.donors) && d.accepted {
+		c.Most = d.rest
+	}
+	c.Rows = append(c.Rows, d.agreed...)
+	slices.Sort(c.Rows)
 	return c
 }
 
@@ -155,18 +175,18 @@ func overlap(a, b []string) bool {
 }
 
 // doubted takes the end of a reconcile that would remove too many rows: another
-// donor is asked from the first key on. A first opinion that an earlier process
-// has heard a part of is nobody's, and is heard anew.
+// donor is asked from the first key on. An opinion that an earlier process has heard
+// a part of, or that several donors have a part in, is nobody's, and is heard anew.
 func (e *Engine) doubted(p *pull, err *DoubtfulError) {
 	b := e.bucket(p.bucket)
 	b.hasContributed(p)
 	e.dropPull(b)
-	if b.donors == nil {
+	if len(b.donors) != 1 {
 		b.startOver = true
 		e.want(b, p.donor, 0)
 		return
 	}
-	said := opinion{*err, slices.Clone(b.donors)}
+	said := opinion{DoubtfulError: *err, donors: slices.Clone(b.donors)}
 	if b.doubt == nil {
 		b.doubt = &doubt{opinion: said}
 	} else {
@@ -190,14 +210,15 @@ func (e *Engine) fits(b *bucket, p *pull, clock oplog.Clock) bool {
 		return true
 	}
 	if pd := e.peer(p.donor).digests[b.name]; pd != nil {
-		d.unfit[p.donor] = unfit{clock: pd.last.Clock, until: e.now.Add(unfitPause)}
+		pause := min(max(2*d.unfit[p.donor].pause, unfitPause), e.opt.BackoffMax)
+		d.unfit[p.donor] = unfit{clock: pd.last.Clock, until: e.now.Add(pause), pause: pause}
 	}
 	return false
 }
 
-// acceptDoubt is what an operator says of a doubt, who has seen how many rows go.
-// What was compared is gone on with, by whoever comes first. A replica need not wait
-// for a master any more.
+// acceptDoubt is what an operator says of a doubt, who has seen how many rows go:
+// those rows may, in this reconcile, whoever names them. What was compared is gone on
+// with. A replica need not wait for a master any more.
 func (e *Engine) acceptDoubt(ev AcceptDoubt) {
 	b := e.buckets[ev.Bucket]
 	switch {
@@ -205,7 +226,9 @@ func (e *Engine) acceptDoubt(ev AcceptDoubt) {
 	case ev.Empties && e.unsettled(b):
 		e.empty(b, Wipe{Bucket: b.name}, "", "as the operator wants it")
 	case !ev.Empties && b.doubt != nil && b.doubt.Removes <= ev.Most:
-		b.doubt.accepted = true
+		d := b.doubt
+		d.accepted, d.rest = true, d.Removes-uint64(len(d.Going))
+		d.agreed = append(d.agreed, d.Going...)
 		e.want(b, b.doubt.donors[0], 0)
 	}
 }

@@ -61,22 +61,68 @@ func (b *bench) meetsC() {
 	b.hear("c", &oplog.Hello{From: instance("c", oplog.Nonce{3}), Session: 6, Digests: []oplog.Digest{{Bucket: "orders", Clock: 98}}})
 }
 
-// TestWordOfTheOperatorEndsWithItsReconcile: he accepts what b said. b stops; what c says,
-// from the first key on and alone, is another reconcile.
-func TestWordOfTheOperatorEndsWithItsReconcile(t *testing.T) {
-	b := doubting(t)
-	b.hear("b", &oplog.Heartbeat{From: instance("b", nonceB), Stopping: true})
-	b.step(syncer.AcceptDoubt{Bucket: "orders", Most: 5000})
-	b.now = b.now.Add(21 * 24 * time.Hour)
-	b.meetsC()
-	other := oplog.Origin{Node: "c", Epoch: 3}
-	b.rec("c", oplog.Clock{other: 7}, oplog.Clock{other: 5}) // does not fit the token: starts over
-	m := b.rec("c", oplog.Clock{origin: 9, other: 7}, oplog.Clock{other: 5})
-	if len(m.Cursor) > 0 {
-		t.Fatal("it goes on with the token of b")
+// TestOperatorLetsRowsGo: those that b named, of which he was shown how many, whoever
+// names them in the end. What c alone names he has not seen, whenever that comes.
+func TestOperatorLetsRowsGo(t *testing.T) {
+	for name, before := range map[string]func(b *bench){
+		"c is asked already": func(b *bench) {
+			b.meetsC()
+			b.rec("c", oplog.Clock{origin: 9}, oplog.Clock{origin: 2})
+			b.step(syncer.AcceptDoubt{Bucket: "orders", Most: 5000})
+		},
+		"it starts over with c, weeks later": func(b *bench) {
+			b.hear("b", &oplog.Heartbeat{From: instance("b", nonceB), Stopping: true})
+			b.step(syncer.AcceptDoubt{Bucket: "orders", Most: 5000})
+			b.now = b.now.Add(21 * 24 * time.Hour)
+			b.meetsC()
+			other := oplog.Origin{Node: "c", Epoch: 3}
+			b.rec("c", oplog.Clock{other: 7}, oplog.Clock{other: 5}) // does not fit the token
+			if m := b.rec("c", oplog.Clock{origin: 9, other: 7}, oplog.Clock{other: 5}); len(m.Cursor) > 0 {
+				t.Fatal("it goes on with the token of b")
+			}
+		},
+	} {
+		b := doubting(t)
+		before(b)
+		if end := b.ends(); end.Accept.Most != 0 || !slices.Equal(slices.Compact(end.Accept.Rows), []uint64{1, 2, 3}) {
+			t.Errorf("%s: %+v may go", name, end.Accept)
+		}
 	}
-	if end := b.ends(); end.Accept.Most != 0 {
-		t.Errorf("%d rows may go on the word of c alone, for an operator accepted b's three weeks ago", end.Accept.Most)
+	b := doubting(t)
+	send, _ := find[syncer.Send](b.step(syncer.AcceptDoubt{Bucket: "orders", Most: 5000}))
+	m, ok := send.Message.(*oplog.Pull)
+	if !ok || send.To != "b" || len(m.Cursor) == 0 {
+		t.Fatalf("sent %+v", send)
+	}
+	b.last = m.Session
+	b.hear("", &oplog.Begin{Session: m.Session, KeyOrder: true, Clock: oplog.Clock{origin: 9}, GCV: oplog.Clock{origin: 2}})
+	if end := b.ends(); end.Accept.Most != 4997 { // those of b that have no hash
+		t.Errorf("of b %+v may go", end.Accept)
+	}
+}
+
+// TestJointOpinionIsNobodys: two that each gave a half could second nobody.
+func TestJointOpinionIsNobodys(t *testing.T) {
+	b := doubting(t)
+	b.meetsC()
+	b.rec("c", oplog.Clock{origin: 9}, oplog.Clock{origin: 2})
+	e := entry(1)
+	e.Key = []byte("m")
+	b.hear("", &oplog.Page{Session: b.last, Number: 1, Entries: []oplog.Entry{e}})
+	b.step(syncer.PageApplied{Bucket: "orders", Session: b.last.ID, Number: 1})
+	b.store.token = &syncer.Token{Cursor: []byte("m"), Claim: oplog.Clock{origin: 9}, Gate: &syncer.Gate{GCV: oplog.Clock{origin: 2}}}
+	b.hear("c", &oplog.Heartbeat{From: instance("c", oplog.Nonce{3}), Stopping: true})
+	b.hear("d", &oplog.Hello{From: instance("d", oplog.Nonce{4}), Session: 7, Digests: []oplog.Digest{{Bucket: "orders", Clock: 97}}})
+	if m := b.rec("d", oplog.Clock{origin: 9}, oplog.Clock{origin: 2}); string(m.Cursor) != "m" {
+		t.Fatalf("it goes on behind %q", m.Cursor)
+	}
+	end := b.ends()
+	b.step(syncer.PullEnded{Bucket: "orders", Session: end.Session, Err: &syncer.DoubtfulError{Removes: 9999, Rows: 10000}})
+	if m := b.next("d"); len(m.Cursor) > 0 {
+		t.Errorf("it goes on behind %q", m.Cursor)
+	}
+	if d := b.engine.Bucket("orders").Doubt; d == nil || d.Removes != 5000 {
+		t.Errorf("it waits with %+v", d)
 	}
 }
 

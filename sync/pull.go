@@ -198,9 +198,6 @@ func (e *Engine) beginReconcile(p *pull, m *oplog.Begin, clock oplog.Clock) {
 		e.abortPull(p, "a clock below the gate")
 	case !covers:
 		b.startOver = true
-		if b.doubt != nil && b.doubt.accepted {
-			b.doubt = nil // that was of what had been compared
-		}
 		e.sendTo(p, &oplog.Abort{Session: p.id, Bucket: p.bucket, Reason: oplog.ReasonFailed, Text: "starts over"})
 		e.dropPull(b)
 		e.want(b, p.donor, 0)

@@ -59,9 +59,19 @@ func (e *Engine) maybeFinish(p *pull) {
 	if p.reconcile {
 		end.Accept = b.accepts(p)
 		b.mayContribute(p)
+		p.patience = endPatience
 	}
 	e.do(end)
 }
+
+const (
+	// endPatience is how many AnswerTimeouts the end of a reconcile may take: an hour.
+	// The store counts and carries out then, and answers.
+	endPatience = 360
+	// maxBadEnds is how often in a row the end of a reconcile may fail before it starts
+	// over: a verdict may have rotted, which nothing but that mends.
+	maxBadEnds = 3
+)
 
 func (e *Engine) pullEnded(ev PullEnded) {
 	p := e.pulls[ev.Session]
@@ -82,17 +92,21 @@ func (e *Engine) pullEnded(ev PullEnded) {
 		e.doubted(p, doubt)
 		return
 	}
+	b := e.bucket(p.bucket)
 	if ev.Err != nil {
-		if !e.refusedAsReplica(e.bucket(p.bucket), ev.Err) {
+		if p.reconcile {
+			b.badEnds++
+			b.startOver = b.startOver || b.badEnds >= maxBadEnds
+		}
+		if !e.refusedAsReplica(b, ev.Err) {
 			e.abortPull(p, "the store refused the end")
 		}
 		return
 	}
-	b := e.bucket(p.bucket)
 	e.dropPull(b)
 	b.byKey, b.backoff, b.rest, b.unsure = false, 0, time.Time{}, 0
 	if p.reconcile {
-		b.gatedBy, b.reconciling, b.startOver = "", false, false
+		b.gatedBy, b.reconciling, b.startOver, b.badEnds = "", false, false, 0
 		b.donors, b.doubt = nil, nil
 		e.do(Raise{Kind: EventReconciled, Bucket: b.name, Peer: p.donor, Text: "bucket " + b.name + " was compared with " + p.donor})
 	}
@@ -192,8 +206,10 @@ func (e *Engine) hurry(donor *peer) {
 }
 
 // abortPull gives up a session and tells the donor.
-func (e *Engine) abortPull(p *pull, why string) {
-	e.sendTo(p, &oplog.Abort{Session: p.id, Bucket: p.bucket, Reason: oplog.ReasonFailed, Text: why})
+func (e *Engine) abortPull(p *pull, why string) { e.abortPullFor(p, oplog.ReasonFailed, why) }
+
+func (e *Engine) abortPullFor(p *pull, r oplog.Reason, why string) {
+	e.sendTo(p, &oplog.Abort{Session: p.id, Bucket: p.bucket, Reason: r, Text: why})
 	e.failPull(e.bucket(p.bucket))
 }
 

@@ -173,11 +173,15 @@ func (e *Engine) scrubEnded(ev Scrubbed) {
 // suspect has the rows read after one that could not be.
 func (e *Engine) suspect(bucket string) {
 	b := e.buckets[bucket]
-	if b == nil || e.store.BadRows(bucket) > 0 {
-		return // known, and being mended
+	if b == nil {
+		return
+	}
+	pause := suspectAgain
+	if e.store.BadRows(bucket) > 0 {
+		pause = scrubAgain // this one is known, most probably, and being mended
 	}
 	m := &b.mending
-	if fresh := !m.scrubbed.IsZero() && e.now.Sub(m.scrubbed) < suspectAgain; !fresh && !m.rushing {
+	if fresh := !m.scrubbed.IsZero() && e.now.Sub(m.scrubbed) < pause; !fresh && !m.rushing {
 		e.rush(b)
 	}
 }

@@ -55,7 +55,8 @@ func (e *Engine) unsettled(b *bucket) bool {
 // may have gone back to an older disk since.
 func (e *Engine) heardAsReplica(p *peer, r *report, b *bucket) {
 	if e.unsettled(b) && e.mayVouch(p, b.name) && e.hasAll(p, r, b.name) {
-		decided := Wipe{Bucket: b.name, Clock: e.store.Clock(b.name).Clone(), Ahead: e.store.Ahead(b.name).Clone()}
+		decided := Wipe{Bucket: b.name, Clock: r.clock.Clone(), Ahead: e.store.Ahead(b.name).Clone()}
+		decided.Ahead.Join(r.clock)
 		e.empty(b, decided, p.name, p.name+" has all that it held")
 	}
 }
@@ -96,7 +97,10 @@ func (e *Engine) empty(b *bucket, decided Wipe, master, because string) {
 func (e *Engine) wiped(ev Wiped) {
 	b := e.bucket(ev.Bucket)
 	clear(b.queued)
-	b.wiping, b.startOver, b.byKey, b.unsure = false, false, false, 0
+	b.wiping, b.startOver, b.byKey = false, false, false
+	if ev.Err == nil {
+		b.unsure = 0
+	}
 	b.donors, b.doubt = nil, nil
 	b.reconciling = e.halfReconciled(b.name)
 	// A wipe in vain is repeated by what led to it. Others need a moment to

@@ -310,7 +310,9 @@ func (e *Engine) hearAck(m *oplog.Ack) {
 // that we serve.
 func (e *Engine) hearAbort(from string, m *oplog.Abort) {
 	if s := e.serves[keyOf(m.Session)]; s != nil && s.id == m.Session && s.puller == from {
-		e.stalled(s)
+		if m.Reason == oplog.ReasonSlow {
+			e.stalled(s)
+		}
 		e.closeServe(s)
 		return
 	}

@@ -25,7 +25,7 @@ func (reconcileCmd) Help() string {
     replicator reconcile --accept -b orders
     replicator reconcile --accept -b orders --node c --yes
 
-A node that missed deletes which the others have forgotten compares all its rows with another's, and removes what that one has deleted. If those are more than a tenth of its rows, and more than 1000, the other's disk may as well have lost them: the node waits for a second one that says the same, and takes no writes of others in that bucket until then. This lists what waits; --accept lets it go on, where no second node will come. Removed values are kept for seven days, 10000 of a bucket: replicator conflicts. To have the rows compared anew, after the other node was put right, restart the one that waits.
+A node that missed deletes which the others have forgotten compares all its rows with another's, and removes what that one has deleted. If those are more than 1000, and more than a tenth of its rows or 10000, the other's disk may as well have lost them: the node waits for a second one that says the same, and takes no writes of others in that bucket until then. This lists what waits; --accept lets it go on, where no second node will come. Removed values are kept for seven days, 10000 of a bucket: replicator conflicts. To have the rows compared anew, after the other node was put right, restart the one that waits.
 
 A replica that has forgotten deletes may get what it can neither take nor leave out. It empties the bucket and fills it again once a master is known to have all that it holds. Where a disk was lost none may ever be: then that is listed, too, and --accept empties the bucket. What only the replica holds is gone for good then: replicator verify first.`
 }
