@@ -173,15 +173,21 @@ func (n serviceBackend) Scan(ctx context.Context, bucket string, o api.ScanOptio
 }
 
 // Watch implements api.Backend.
-func (n serviceBackend) Watch(ctx context.Context, bucket string, prefix []byte) iter.Seq2[api.WatchEvent, error] {
+func (n serviceBackend) Watch(ctx context.Context, bucket string, q api.WatchQuery) iter.Seq2[api.WatchEvent, error] {
 	b, err := n.Bucket(bucket)
 	if err != nil {
 		return func(yield func(api.WatchEvent, error) bool) { yield(api.WatchEvent{}, apiError(err)) }
 	}
-	events := b.Watch(ctx, WatchOptions{Prefix: prefix})
+	events := b.Watch(ctx, WatchOptions{
+		Prefix: q.Prefix, FromStart: q.FromStart, Resume: q.Resume, Marks: q.Marks, IgnoreDeletes: q.PutsOnly, MetaOnly: q.MetaOnly,
+	})
 	return func(yield func(api.WatchEvent, error) bool) {
 		for ev, err := range events {
-			if !yield(api.WatchEvent{Entry: ev.Entry, Local: ev.Local}, apiError(err)) {
+			told := api.WatchEvent{Entry: ev.Entry, Local: ev.Local}
+			if ev.Mark != nil {
+				told.Mark = new(api.WatchMark(*ev.Mark))
+			}
+			if !yield(told, apiError(err)) {
 				return
 			}
 		}
@@ -299,6 +305,9 @@ func asAPIError(err error) *api.Error {
 		{is(ErrReplica), api.ErrReplica},
 		{is(ErrReplicaStays), api.ErrReplicaStays},
 		{is(ErrWiped), api.ErrWiped},
+		{is(ErrTokenExpired), api.ErrExpired},
+		{is(ErrBadToken), api.ErrBadRequest},
+		{is(errBothStarts), api.ErrBadRequest},
 		{is(errExists), api.ErrExists},
 		{as[*RevisionError], api.ErrRevision},
 		{as[*BehindError], api.ErrBehind},

@@ -23,9 +23,14 @@ var (
 	// ErrWiped ends a watch on a replica that empties the bucket, to fill it anew.
 	// Watch again; Scan has all rows again once Status says that it is in sync.
 	ErrWiped = errors.New("replicator: the replica has emptied the bucket and fills it anew")
-	// ErrSlowWatcher ends a watch whose reader did not keep up. Watch again and
-	// read what changed meanwhile with Scan.
+	// ErrSlowWatcher ends a watch whose reader was away for so long that deletes which
+	// he has not got were forgotten meanwhile. Watch again from the start.
 	ErrSlowWatcher = errors.New("replicator: watcher too slow")
+	// ErrTokenExpired ends a watch whose token is older than deletes that this node has
+	// forgotten, which it therefore cannot tell: watch from the start.
+	ErrTokenExpired = errors.New("replicator: the token is older than deletes that were forgotten: watch from the start")
+	// ErrBadToken reports a token that is none of a watch of this bucket.
+	ErrBadToken = errors.New("replicator: no token of a watch of this bucket")
 )
 
 // A FencedError refuses writes on a node that must not write: an older instance

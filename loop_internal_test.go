@@ -51,8 +51,8 @@ func TestOneBadWriteLeavesItsGroupAlone(t *testing.T) {
 
 // TestWatchersWaitForTheDisk: writes that a merge has made are own writes.
 func TestWatchersWaitForTheDisk(t *testing.T) {
-	h := newHub()
-	w := h.join(nil)
+	h, w := newHub(), newWatcher(nil)
+	h.join(w)
 	own, other := oplog.Origin{Node: "a", Epoch: 1}, oplog.Origin{Node: "b", Epoch: 1}
 	change := func(o oplog.Origin, seq oplog.Seq) store.Change {
 		return store.Change{Entry: oplog.Entry{Key: []byte("k"), Stamp: oplog.Stamp{HLC: 1, Origin: o, Seq: seq}}}
@@ -66,7 +66,7 @@ func TestWatchersWaitForTheDisk(t *testing.T) {
 	if n := len(w.events); n != 1 {
 		t.Fatalf("%d events before the disk has the write, want the merged one", n)
 	}
-	if ev := <-w.events; ev.Local {
+	if ev := <-w.events; ev.local {
 		t.Error("a merged entry is told as a local write")
 	}
 	durable[own] = 7
@@ -74,8 +74,38 @@ func TestWatchersWaitForTheDisk(t *testing.T) {
 	if n := len(w.events); n != 1 {
 		t.Fatalf("%d events after, want 1", n)
 	}
-	if ev := <-w.events; !ev.Local {
+	if ev := <-w.events; !ev.local {
 		t.Error("a write issued again is not told as a local one")
+	}
+}
+
+// TestMarksWaitForTheDisk: a mark says that all before it was told.
+func TestMarksWaitForTheDisk(t *testing.T) {
+	h, w := newHub(), newWatcher([]byte("other/"))
+	h.join(w)
+	own := oplog.Origin{Node: "a", Epoch: 1}
+	h.queueOwn(store.Written{Origin: own, First: 1, Last: 1, Changes: []store.Change{
+		{Entry: oplog.Entry{Key: []byte("k"), Stamp: oplog.Stamp{HLC: 1, Origin: own, Seq: 1}}},
+	}})
+	late := newWatcher(nil)
+	h.join(late) // its snapshot has that change
+	clock := func() oplog.Clock { return oplog.Clock{own: 1} }
+	h.queueMark(false, clock)
+	h.queueMark(false, clock) // nothing was queued since
+	durable := oplog.Clock{}
+	h.release(durable.Covers)
+	if n := len(w.events) + len(late.events); n != 0 {
+		t.Fatalf("%d tellings before the disk has the write", n)
+	}
+	durable[own] = 1
+	h.release(durable.Covers)
+	for _, x := range []*watcher{w, late} {
+		if n := len(x.events); n != 1 {
+			t.Fatalf("%d tellings, want the mark alone", n)
+		}
+		if told := <-x.events; !told.mark.Equal(clock()) {
+			t.Errorf("told %+v", told)
+		}
 	}
 }
 
@@ -141,13 +171,13 @@ func TestNothingLeavesBeforeTheDiskHasIt(t *testing.T) {
 // TestWipeEndsWatches: what is deleted before the rows are back would be told to
 // nobody, so whoever watches begins anew.
 func TestWipeEndsWatches(t *testing.T) {
-	h := newHub()
-	w := h.join(nil)
+	h, w := newHub(), newWatcher(nil)
+	h.join(w)
 	h.queueMerged(store.Applied{Changes: []store.Change{{Entry: oplog.Entry{Key: []byte("k")}}}})
 	h.release(nil)
 	h.queueMerged(store.Applied{Changes: []store.Change{{Entry: oplog.Entry{Key: []byte("l")}}}})
 	h.end(ErrWiped)
-	if ev, ok := <-w.events; !ok || string(ev.Entry.Key) != "k" {
+	if ev, ok := <-w.events; !ok || string(ev.entry.Key) != "k" {
 		t.Errorf("what was told before is lost: %+v", ev)
 	}
 	if _, ok := <-w.events; ok || !errors.Is(w.why, ErrWiped) || len(h.pending)+len(h.watchers) > 0 {

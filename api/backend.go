@@ -38,7 +38,7 @@ type Backend interface {
 	// Watch yields changes of rows from the moment it returns, before the
 	// sequence is run, so that whoever waits for it misses nothing. A sequence
 	// is run once; the end of ctx releases one that never was.
-	Watch(ctx context.Context, bucket string, prefix []byte) iter.Seq2[WatchEvent, error]
+	Watch(ctx context.Context, bucket string, o WatchQuery) iter.Seq2[WatchEvent, error]
 	// Reached returns once the node has seen the writes, or has them on its disk:
 	// ErrBehind if that is not so when ctx ends.
 	Reached(ctx context.Context, bucket string, tokens []oplog.Dot, durable bool) error
@@ -118,10 +118,27 @@ type ScanOptions struct {
 	KeysOnly   bool   // values may be left out
 }
 
-// A WatchEvent tells that a key has a new row.
+// A WatchQuery says what a watch tells.
+type WatchQuery struct {
+	Prefix    []byte // only of keys that begin so
+	FromStart bool   // the rows there are first, then a mark that says caught up
+	Resume    string // likewise what has come since the token of a mark, of whichever node
+	Marks     bool   // a token now and then, at most one a second
+	PutsOnly  bool   // no deletes
+	MetaOnly  bool   // no values
+}
+
+// A WatchEvent tells that a key has a new row; or, with a mark, how far all was told.
 type WatchEvent struct {
 	Entry oplog.Entry // a tombstone for a delete
 	Local bool        // written on the node that tells, not merged from another
+	Mark  *WatchMark
+}
+
+// A WatchMark says that of every key the newest row was told that the token covers.
+type WatchMark struct {
+	Token    string `json:"token"`
+	CaughtUp bool   `json:"caught_up,omitempty"` // what was there before has been told
 }
 
 // SyncProgress tells how far a sync with one peer has come.

@@ -102,6 +102,13 @@ type rangeBody struct {
 	Renew     string  `json:"renew,omitempty"`
 	Number    uint64  `json:"number,omitempty"`
 	Stop      string  `json:"stop,omitempty"`
+
+	// Of a watch alone.
+	FromStart bool   `json:"from_start,omitempty"`
+	Resume    string `json:"resume,omitempty"`
+	Marks     bool   `json:"marks,omitempty"`
+	PutsOnly  bool   `json:"puts_only,omitempty"`
+	MetaOnly  bool   `json:"meta_only,omitempty"`
 }
 
 // parseRange reads a rangeBody and its bounds; no body asks for everything.

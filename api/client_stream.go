@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,28 +22,39 @@ var ErrSilent = errors.New("the node went silent")
 // ErrGap reports a stream of which a message was lost.
 var ErrGap = errors.New("a message of the stream was lost")
 
-// WatchOptions tune a Watch. The zero value is ready to use.
+// WatchOptions tune a Watch. The zero value is every change from now on.
 type WatchOptions struct {
+	// Query says what is told; Watch sets its prefix.
+	Query WatchQuery
+	// Marked is called with each mark: what came before it was yielded. Optional.
+	Marked func(WatchMark)
 	// Started is called once every later change is sure to be told. Optional.
 	Started func(node string)
 }
 
 // Watch yields the changes of a bucket as they happen at the client's node,
 // until ctx ends or the loop breaks. A deleted key is a record with Deleted
-// set. A watch that breaks off yields an error: watch again, and read what
-// changed meanwhile with List.
+// set. A watch that breaks off yields an error: watch again from the token of the
+// last mark, or from the start.
 func (c *Client) Watch(ctx context.Context, bucket string, prefix []byte, o WatchOptions) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
 		if err := bus.ValidBucket(bucket); err != nil {
 			yield(Record{}, ErrBadBucket.With("%s", err))
 			return
 		}
-		ask := rangeBody{V: 1}
+		q := o.Query
+		ask := rangeBody{V: 1, FromStart: q.FromStart, Resume: q.Resume, Marks: q.Marks, PutsOnly: q.PutsOnly, MetaOnly: q.MetaOnly}
 		ask.setRange(ScanOptions{Prefix: prefix})
 		err := c.follow(ctx, bucket, verbWatch, mustJSON(ask), func(head streamHead, line []byte) (bool, error) {
 			if line == nil {
 				if head.Type == streamOpen && o.Started != nil {
 					o.Started(head.Node)
+				}
+				return true, nil
+			}
+			if mark, ok := parseMark(line); ok {
+				if o.Marked != nil {
+					o.Marked(mark)
 				}
 				return true, nil
 			}
@@ -57,6 +69,16 @@ func (c *Client) Watch(ctx context.Context, bucket string, prefix []byte, o Watc
 			yield(Record{}, err)
 		}
 	}
+}
+
+func parseMark(line []byte) (WatchMark, bool) {
+	var m struct {
+		Mark *WatchMark `json:"mark"`
+	}
+	if !bytes.HasPrefix(line, []byte(`{"mark":`)) || json.Unmarshal(line, &m) != nil || m.Mark == nil {
+		return WatchMark{}, false
+	}
+	return *m.Mark, true
 }
 
 // Sync has the client's node pull the bucket, or all where it is empty, from

@@ -25,7 +25,8 @@
 //	                                  reply: {"v":1,"node","written","unchanged","errors":[...]}
 //	ls      body: {"prefix","start","end","after","limit","reverse","values","full"} or nothing
 //	                                  reply: {"v":1,"node","more"} and records, one a line
-//	watch   body: {"prefix"}          a stream of records
+//	watch   body: {"prefix","from_start","resume","marks","puts_only","meta_only"}
+//	                                  a stream of records, and of {"mark":{"token","caught_up"}}
 //	sync    body: nothing             a stream of progress, then done
 //	status  body: nothing             reply: a [Status]
 //	verify  body: nothing, or {"v":1,"deep","repair","sums","parts"}

@@ -43,6 +43,7 @@ var (
 	ErrNoStream   = &Error{"no_stream", 404, "no such stream, or its lease lapsed"}
 	ErrSlow       = &Error{"slow", 408, "the client reads too slowly"}
 	ErrLapsed     = &Error{"lapsed", 408, "the lease was not renewed"}
+	ErrExpired    = &Error{"expired", 410, "the token is older than deletes that were forgotten: watch from the start"}
 	ErrWiped      = &Error{"wiped", 410, "the replica has emptied the bucket and fills it anew"}
 	ErrExists     = &Error{"exists", 412, "the key exists on this node"}
 	ErrRevision   = &Error{"revision", 412, "the key is at another revision on this node"}

@@ -180,7 +180,7 @@ func (f *fake) Scan(_ context.Context, bucket string, o api.ScanOptions) iter.Se
 	}
 }
 
-func (f *fake) Watch(ctx context.Context, bucket string, prefix []byte) iter.Seq2[api.WatchEvent, error] {
+func (f *fake) Watch(ctx context.Context, bucket string, q api.WatchQuery) iter.Seq2[api.WatchEvent, error] {
 	ch := make(chan api.WatchEvent, 1<<16)
 	f.mu.Lock()
 	_, ok := f.rows[bucket]
@@ -199,7 +199,7 @@ func (f *fake) Watch(ctx context.Context, bucket string, prefix []byte) iter.Seq
 		for {
 			select {
 			case ev := <-ch:
-				if bytes.HasPrefix(ev.Entry.Key, prefix) && !yield(ev, nil) {
+				if bytes.HasPrefix(ev.Entry.Key, q.Prefix) && !yield(ev, nil) {
 					return
 				}
 			case <-ctx.Done():

@@ -101,11 +101,11 @@ func (h *Handlers) Scan(ctx context.Context, bucket string, o ScanOptions, after
 }
 
 // Watch yields changes, see [Backend].
-func (h *Handlers) Watch(ctx context.Context, bucket string, prefix []byte, after string) (iter.Seq2[WatchEvent, error], error) {
+func (h *Handlers) Watch(ctx context.Context, bucket string, q WatchQuery, after string) (iter.Seq2[WatchEvent, error], error) {
 	if err := h.begin(ctx, bucket, after); err != nil {
 		return nil, AsError(err)
 	}
-	return h.backend.Watch(ctx, bucket, prefix), nil
+	return h.backend.Watch(ctx, bucket, q), nil
 }
 
 // begin refuses what cannot be done, and waits for what is to have been seen.

@@ -36,9 +36,9 @@ type streamHead struct {
 }
 
 // A source feeds a stream until it has told all, fails, or ctx ends. Its push
-// takes one line without its end, never blocks, and is false when the client
-// is too slow for it; then the source decides what to do.
-type source func(ctx context.Context, push func(line []byte) bool) error
+// takes one line without its end, waits until there is room for it, and is false
+// when ctx has ended.
+type source func(ctx context.Context, push func(ctx context.Context, line []byte) bool) error
 
 // A stream is one watch or sync that a client follows.
 type stream struct {
@@ -48,6 +48,7 @@ type stream struct {
 	cancel  context.CancelCauseFunc
 	queue   chan []byte
 	queued  atomic.Int64  // bytes in queue
+	drained chan struct{} // holds one while there may be room again
 	touched chan struct{} // holds one while there is news in the fields below
 
 	mu      sync.Mutex // guards all below
@@ -107,7 +108,7 @@ func (s *Service) startStream(r *request, ctx context.Context, cancel context.Ca
 	}
 	st := &stream{
 		id: rand.Text(), reply: r.reply, service: s, cancel: cancel,
-		queue: make(chan []byte, s.opts.Queue), touched: make(chan struct{}, 1), renewed: time.Now(),
+		queue: make(chan []byte, s.opts.Queue), touched: make(chan struct{}, 1), drained: make(chan struct{}, 1), renewed: time.Now(),
 	}
 	if !s.streams.add(st, s.opts.Streams) {
 		cancel(nil)
@@ -152,19 +153,32 @@ func (st *stream) finish(cause error) {
 	st.send(streamError, nil, AsError(cause))
 }
 
-// push is false once more lines wait than a client may leave.
-func (st *stream) push(line []byte) bool {
+// push waits while more lines wait than a client may leave. It is called by one
+// goroutine.
+func (st *stream) push(ctx context.Context, line []byte) bool {
 	size := int64(len(line))
-	if queued := st.queued.Load(); queued > 0 && queued+size > streamQueueBytes {
-		return false
+	for queued := st.queued.Load(); queued > 0 && queued+size > streamQueueBytes; queued = st.queued.Load() {
+		select {
+		case <-st.drained:
+		case <-ctx.Done():
+			return false
+		}
 	}
 	st.queued.Add(size)
 	select {
 	case st.queue <- line:
 		return true
-	default:
-		st.queued.Add(-size)
+	case <-ctx.Done():
 		return false
+	}
+}
+
+// took notes that a line waits no more.
+func (st *stream) took(line []byte) {
+	st.queued.Add(-int64(len(line)))
+	select {
+	case st.drained <- struct{}{}:
+	default:
 	}
 }
 
@@ -201,7 +215,7 @@ func (st *stream) follow(ctx context.Context) error {
 func (st *stream) sendLines(first []byte) {
 	body := append([]byte(nil), first...)
 	body = append(body, '\n')
-	st.queued.Add(-int64(len(first)))
+	st.took(first)
 	for len(body) < pageBytes/2 {
 		select {
 		case line, ok := <-st.queue:
@@ -209,7 +223,7 @@ func (st *stream) sendLines(first []byte) {
 				st.send(streamLines, body, nil)
 				return // follow meets the end again
 			}
-			st.queued.Add(-int64(len(line)))
+			st.took(line)
 			body = append(append(body, line...), '\n')
 			continue
 		default:
@@ -282,20 +296,31 @@ func (s *Service) watch(_ context.Context, r *request) (*reply, error) {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancelCause(s.ctx)
-	events := s.backend.Watch(ctx, r.bucket, keys.Prefix)
-	return nil, s.startStream(r, ctx, cancel, func(_ context.Context, push func([]byte) bool) error {
+	q := WatchQuery{
+		Prefix: keys.Prefix, FromStart: ask.FromStart, Resume: ask.Resume, Marks: ask.Marks, PutsOnly: ask.PutsOnly, MetaOnly: ask.MetaOnly,
+	}
+	events := s.backend.Watch(ctx, r.bucket, q)
+	return nil, s.startStream(r, ctx, cancel, func(ctx context.Context, push func(context.Context, []byte) bool) error {
 		for ev, err := range events {
 			if err != nil {
 				return err
 			}
-			rec := RecordOf(&ev.Entry)
-			rec.Local = ev.Local
-			if !push(rec.AppendJSON(nil)) {
-				return ErrSlow
+			if !push(ctx, ev.AppendJSON(nil, q.MetaOnly)) {
+				return context.Cause(ctx)
 			}
 		}
 		return nil
 	})
+}
+
+// AppendJSON appends the event as one line, without its end: a record, or a mark.
+func (ev *WatchEvent) AppendJSON(b []byte, metaOnly bool) []byte {
+	if ev.Mark != nil {
+		return append(append(append(b, `{"mark":`...), mustJSON(ev.Mark)...), '}')
+	}
+	rec := RecordOf(&ev.Entry)
+	rec.Local, rec.Bare = ev.Local, rec.Bare || metaOnly
+	return rec.AppendJSON(b)
 }
 
 func (s *Service) sync(_ context.Context, r *request) (*reply, error) {
@@ -311,9 +336,9 @@ func (s *Service) sync(_ context.Context, r *request) (*reply, error) {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancelCause(s.ctx)
-	return nil, s.startStream(r, ctx, cancel, func(ctx context.Context, push func([]byte) bool) error {
+	return nil, s.startStream(r, ctx, cancel, func(ctx context.Context, push func(context.Context, []byte) bool) error {
 		return s.backend.Sync(ctx, bucket, func(p SyncProgress) {
-			_ = push(mustJSON(p)) // progress that nobody reads may be lost
+			_ = push(ctx, mustJSON(p))
 		})
 	})
 }

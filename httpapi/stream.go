@@ -158,42 +158,73 @@ func rangeOf(r *http.Request) (api.ScanOptions, error) {
 	return o, nil
 }
 
-// watch streams changes from now on, as server-sent events if the client wants
-// them, else as lines of JSON.
+// watch streams changes from now on, or from the start, or from a token, as
+// server-sent events if the client wants them, else as lines of JSON.
 func (s *Server) watch(w http.ResponseWriter, r *http.Request, t target) error {
-	q, err := params(r, "prefix", "values", "deletes")
+	q, err := watchQuery(r)
 	if err != nil {
 		return err
 	}
-	f := form{events: strings.Contains(r.Header.Get("Accept"), "text/event-stream")}
-	for name, into := range map[string]*bool{"values": &f.bare, "deletes": &f.putsOnly} {
-		if !q.Has(name) {
-			continue
-		}
-		wanted, err := boolParam(q, name)
-		if err != nil {
-			return err
-		}
-		*into = !wanted
-	}
+	f := form{events: strings.Contains(r.Header.Get("Accept"), "text/event-stream"), bare: q.MetaOnly}
 	ctx, done, err := s.openStream(r, t)
 	if err != nil {
 		return err
 	}
 	defer done()
-	events, err := s.handlers.Watch(ctx, t.bucket, []byte(q.Get("prefix")), "")
+	ctx, cancel := context.WithCancel(ctx) // ends the watch when the client is left
+	defer cancel()
+	events, err := s.handlers.Watch(ctx, t.bucket, q, "")
 	if err != nil {
 		return err
 	}
+	if q.Resume != "" { // a token that is none, or has expired, is an error of the request
+		next, stop := iter.Pull2(events)
+		defer stop()
+		first, err, ok := next()
+		if err != nil {
+			return err
+		}
+		events = func(yield func(api.WatchEvent, error) bool) {
+			for ev, err := first, error(nil); ok && yield(ev, err); ev, err, ok = next() {
+			}
+		}
+	}
 	w.Header().Set("Content-Type", f.contentType())
-	s.follow(ctx, w, events, f)
+	s.follow(ctx, cancel, w, events, f)
 	return nil
 }
 
+// watchQuery reads what a watch tells. A browser that connects again says in
+// Last-Event-ID which mark came last.
+func watchQuery(r *http.Request) (api.WatchQuery, error) {
+	w := api.WatchQuery{Marks: true}
+	q, err := params(r, "prefix", "values", "deletes", "from", "resume")
+	if err != nil {
+		return w, err
+	}
+	for name, into := range map[string]*bool{"values": &w.MetaOnly, "deletes": &w.PutsOnly} {
+		if !q.Has(name) {
+			continue
+		}
+		wanted, err := boolParam(q, name)
+		if err != nil {
+			return w, err
+		}
+		*into = !wanted
+	}
+	if from := q.Get("from"); q.Has("from") && from != "start" && from != "now" {
+		return w, errBadParam.With("from %q: want start or now", clip(from))
+	}
+	w.Prefix, w.FromStart, w.Resume = []byte(q.Get("prefix")), q.Get("from") == "start", q.Get("resume")
+	if id := r.Header.Get("Last-Event-ID"); id != "" {
+		w.Resume, w.FromStart = id, false
+	}
+	return w, nil
+}
+
 // follow writes events as they come until the client is gone or the watch ends.
-func (s *Server) follow(ctx context.Context, w http.ResponseWriter, events iter.Seq2[api.WatchEvent, error], f form) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+// Cancel ends the events.
+func (s *Server) follow(ctx context.Context, cancel func(), w http.ResponseWriter, events iter.Seq2[api.WatchEvent, error], f form) {
 	type change struct {
 		api.WatchEvent
 		err error
@@ -245,7 +276,7 @@ func (s *Server) follow(ctx context.Context, w http.ResponseWriter, events iter.
 			line = f.change(&c.WatchEvent)
 			alive.Reset(s.opts.Heartbeat)
 		}
-		if line != nil && !send(line) {
+		if !send(line) {
 			return
 		}
 	}
@@ -253,9 +284,8 @@ func (s *Server) follow(ctx context.Context, w http.ResponseWriter, events iter.
 
 // A form is how a watch is written.
 type form struct {
-	events   bool // server-sent events, else lines
-	bare     bool // without values
-	putsOnly bool
+	events bool // server-sent events, else lines
+	bare   bool // without values
 }
 
 func (f form) contentType() string {
@@ -290,20 +320,18 @@ func (f form) end(e *api.Error) []byte {
 	return []byte(`{"error":` + string(data) + "}\n")
 }
 
-// change is nil for one that is not to be told.
+// change is one event. The id of a mark is its token: a browser gives it back.
 func (f form) change(ev *api.WatchEvent) []byte {
-	if f.putsOnly && ev.Entry.Tombstone {
-		return nil
-	}
-	rec := api.RecordOf(&ev.Entry)
-	rec.Local, rec.Bare = ev.Local, rec.Bare || f.bare
 	if !f.events {
-		return append(rec.AppendJSON(nil), '\n')
+		return append(ev.AppendJSON(nil, f.bare), '\n')
 	}
-	kind := "put"
-	if rec.Deleted {
+	kind, id := "put", ""
+	switch {
+	case ev.Mark != nil:
+		kind, id = "mark", "\nid: "+ev.Mark.Token
+	case ev.Entry.Tombstone:
 		kind = "delete"
 	}
-	b := []byte("event: " + kind + "\nid: " + ev.Entry.Dot().String() + "\ndata: ")
-	return append(rec.AppendJSON(b), "\n\n"...)
+	b := []byte("event: " + kind + id + "\ndata: ")
+	return append(ev.AppendJSON(b, f.bare), "\n\n"...)
 }

@@ -117,31 +117,82 @@ func (t *tail) nextBut(tb testing.TB, skip string) string {
 	}
 }
 
+// An event is a server-sent one.
+type event struct{ kind, id, data string }
+
+// nextEvent reads the next one that is no comment, and no mark unless marks are asked for.
+func (t *tail) nextEvent(tb testing.TB, marks bool) (ev event) {
+	tb.Helper()
+	for {
+		name, value, _ := strings.Cut(t.next(tb), ": ")
+		switch name {
+		case "event":
+			ev = event{kind: value}
+		case "id":
+			ev.id = value
+		case "data":
+			if ev.data = value; marks || ev.kind != "mark" {
+				return ev
+			}
+		case "END":
+			tb.Fatal("the stream ends")
+		}
+	}
+}
+
 func TestWatchEvents(t *testing.T) {
 	s := serve(t, httpapi.Options{})
 	tail := s.follow(t, "/v1/buckets/default/watch?deletes=false&values=false", "Accept", "text/event-stream")
-	for _, want := range []string{"event: open", `data: {"node":"a"}`} {
-		if line := tail.next(t); line != want {
-			t.Fatalf("%s, want %s", line, want)
-		}
+	if ev := tail.nextEvent(t, true); ev != (event{kind: "open", data: `{"node":"a"}`}) {
+		t.Fatalf("first %+v", ev)
 	}
-	first := strings.Trim(s.ask(t, "PUT", keys+"/k", "v1").header.Get("ETag"), `"`)
+	s.ask(t, "PUT", keys+"/k", "v1")
 	s.ask(t, "DELETE", keys+"/k", "")
-	second := strings.Trim(s.ask(t, "PUT", keys+"/k", "v2").header.Get("ETag"), `"`)
-	for _, id := range []string{first, second} {
-		for _, want := range []string{"event: put", "id: " + id} {
-			if line := tail.next(t); line != want {
-				t.Errorf("%s, want %s", line, want)
-			}
-		}
-		if line := tail.next(t); !strings.HasPrefix(line, "data: {") || strings.Contains(line, "value") {
-			t.Errorf("data is %s", line)
+	s.ask(t, "PUT", keys+"/k", "v2")
+	for _, seq := range []string{`"seq":1,`, `"seq":3,`} {
+		if ev := tail.nextEvent(t, false); ev.kind != "put" || ev.id != "" || !strings.Contains(ev.data, seq) || strings.Contains(ev.data, "value") {
+			t.Errorf("want %s: %+v", seq, ev)
 		}
 	}
-	for _, bad := range []string{"prefix=a&prefix=b", "values=2", "deletes=x", "limit=3"} {
+	for _, bad := range []string{"prefix=a&prefix=b", "values=2", "deletes=x", "limit=3", "from=1970", "resume=x", "from=start&resume=x"} {
 		s.ask(t, "GET", "/v1/buckets/default/watch?"+bad, "").wants(t, bad, 400, "bad_request")
 	}
 	s.ask(t, "GET", "/v1/buckets/none/watch", "").wants(t, "no bucket", 404, "no_bucket")
+}
+
+// TestWatchGoesOnWhereItWas: a browser that lost its connection says which mark came
+// last, here at another node, and gets what has come since.
+func TestWatchGoesOnWhereItWas(t *testing.T) {
+	url := startNATS(t)
+	a, b := openNode(t, url, node("a")), openNode(t, url, node("b"))
+	here := &site{node: a, url: serveNode(t, a, httpapi.Options{})}
+	there := &site{node: b, url: serveNode(t, b, httpapi.Options{})}
+	here.ask(t, "PUT", keys+"/before", "1")
+	tail := here.follow(t, "/v1/buckets/default/watch?from=start", "Accept", "text/event-stream")
+	tail.nextEvent(t, true)
+	if ev := tail.nextEvent(t, true); ev.kind != "put" || !strings.Contains(ev.data, `"key":"before"`) {
+		t.Errorf("first came %+v", ev)
+	}
+	mark := tail.nextEvent(t, true)
+	if mark.kind != "mark" || mark.id == "" || !strings.Contains(mark.data, `"caught_up":true`) {
+		t.Fatalf("then %+v", mark)
+	}
+	for i := range 3 {
+		here.ask(t, "PUT", keys+"/k", fmt.Sprint(i))
+	}
+	token := strings.Trim(here.ask(t, "DELETE", keys+"/before", "").header.Get("ETag"), `"`)
+	there.ask(t, "GET", keys+"?limit=1", "", api.HeaderAfter, token).wants(t, "b has all", 200, "")
+	for query, header := range map[string][]string{"": {"Last-Event-ID", mark.id}, "?resume=" + mark.id: nil} {
+		again := there.follow(t, "/v1/buckets/default/watch"+query, append([]string{"Accept", "text/event-stream"}, header...)...)
+		again.nextEvent(t, true)
+		var told []string
+		for ev := again.nextEvent(t, true); ev.kind != "mark"; ev = again.nextEvent(t, true) {
+			told = append(told, ev.kind+" "+ev.data[:strings.Index(ev.data, `,"origin"`)])
+		}
+		if got := strings.Join(told, ", "); got != `put {"key":"k","value":"2", delete {"key":"before","deleted":true` {
+			t.Errorf("%s%v: told %s", query, header, got)
+		}
+	}
 }
 
 // TestStopEndsStreams: a watcher hears why, and a stop does not wait for it.
@@ -171,8 +222,8 @@ func TestStopEndsStreams(t *testing.T) {
 	if line := lines.next(t); !strings.Contains(line, `{"error":`) || !strings.Contains(line, `"code":"stopping"`) {
 		t.Errorf("lines end with %s", line)
 	}
-	if line := events.next(t); line != "event: error" {
-		t.Errorf("events end with %s", line)
+	if ev := events.nextEvent(t, false); ev.kind != "error" {
+		t.Errorf("events end with %+v", ev)
 	}
 	http.DefaultClient.CloseIdleConnections()
 }
@@ -196,12 +247,12 @@ func TestStreamsAreBounded(t *testing.T) {
 // TestReaderThatStopsIsLeft: what is written for it is bounded by the system's
 // buffers, its stream ends, and its place is free again.
 func TestReaderThatStopsIsLeft(t *testing.T) {
-	s := serve(t, httpapi.Options{Streams: 1, Pace: 300 * time.Millisecond})
+	s := serve(t, httpapi.Options{Streams: 1, Pace: 300 * time.Millisecond, Heartbeat: 50 * time.Millisecond})
 	value := strings.Repeat("v", 48<<10)
 	for i := range 600 { // more than the system takes for one connection
 		s.ask(t, "PUT", fmt.Sprintf("%s/k%d", keys, i), value).wants(t, "put", 200, "")
 	}
-	for _, path := range []string{keys, "/v1/buckets/default/watch"} {
+	for _, path := range []string{keys, "/v1/buckets/default/watch?from=start"} { // nothing is written meanwhile
 		conn := s.dial(t)
 		if _, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", path); err != nil {
 			t.Fatal(err)
@@ -211,8 +262,7 @@ func TestReaderThatStopsIsLeft(t *testing.T) {
 			t.Fatalf("%s: %v, %v", path, res, err)
 		}
 		late := time.Now().Add(30 * time.Second)
-		for i := 0; ; i++ { // until the place is free
-			s.ask(t, "PUT", keys+"/k1", fmt.Sprint(i)+value)
+		for { // until the place is free
 			if a := s.ask(t, "GET", keys+"?limit=1", ""); a.code == http.StatusOK {
 				break
 			}

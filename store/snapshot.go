@@ -136,11 +136,22 @@ func (s *Snapshot) names(r *row, n originNo, seq oplog.Seq) bool {
 // Rows returns the rows that above does not cover, extras included, in order of
 // key, from the first key behind that one. The entries belong to the caller.
 func (s *Snapshot) Rows(above oplog.Clock, behind []byte) iter.Seq2[oplog.Entry, error] {
+	lower, upper := bucketRange(tableData, s.b.id)
+	if len(behind) > 0 {
+		lower = append(dataKey(s.b.id, behind), 0)
+	}
+	return s.between(lower, upper, func(r *row) bool { return r.Stamp.Seq > above[r.Stamp.Origin] })
+}
+
+// Prefixed returns all rows whose keys begin so, in order of key. The entries belong
+// to the caller.
+func (s *Snapshot) Prefixed(prefix []byte) iter.Seq2[oplog.Entry, error] {
+	lower, upper, _ := s.b.scanRange(&ScanOptions{Prefix: prefix})
+	return s.between(lower, upper, func(*row) bool { return true })
+}
+
+func (s *Snapshot) between(lower, upper []byte, wanted func(*row) bool) iter.Seq2[oplog.Entry, error] {
 	return func(yield func(oplog.Entry, error) bool) {
-		lower, upper := bucketRange(tableData, s.b.id)
-		if len(behind) > 0 {
-			lower = append(dataKey(s.b.id, behind), 0)
-		}
 		it, err := s.kv.Iter(lower, upper)
 		if err != nil {
 			yield(oplog.Entry{}, err)
@@ -153,7 +164,7 @@ func (s *Snapshot) Rows(above oplog.Clock, behind []byte) iter.Seq2[oplog.Entry,
 				yield(oplog.Entry{}, err)
 				return
 			}
-			if r.Stamp.Seq > above[r.Stamp.Origin] && !yield(r.own().Entry, nil) {
+			if wanted(r) && !yield(r.own().Entry, nil) {
 				return
 			}
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"replicator/api"
@@ -12,7 +13,12 @@ type watchCmd struct {
 	keyFlag
 	jsonFlag
 	afterFlag
-	Prefix string `name:"prefix-arg" arg:"" optional:"" help:"Only keys that begin so."`
+	Prefix    string `name:"prefix-arg" arg:"" optional:"" help:"Only keys that begin so."`
+	FromStart bool   `xor:"from" help:"First the rows there are."`
+	Resume    string `xor:"from" placeholder:"TOKEN" help:"First what has come since the mark, of this node or of another."`
+	Marks     bool   `help:"Print marks, at most one a second: their tokens are for --resume."`
+	NoDeletes bool   `help:"Leave deletes out."`
+	KeysOnly  bool   `help:"Leave values out."`
 }
 
 // Help implements kong.HelpProvider.
@@ -21,8 +27,9 @@ func (watchCmd) Help() string {
 
     replicator watch
     replicator watch fruit/ --json
+    replicator watch --from-start --marks --json
 
-Each change that takes effect at the node is one line, from now on, until you interrupt it: when, who wrote it, put or del, key, value.`
+Each change that takes effect at the node is one line, from now on, until you interrupt it: when, who wrote it, put or del, key, value. With --from-start or --resume a mark tells when all that was there before has been told. Who reads too slowly gets of each key the newest row alone.`
 }
 
 // Run prints changes until it is interrupted.
@@ -40,15 +47,28 @@ func (c *watchCmd) Run(a *app) error {
 		return err
 	}
 	defer done()
-	for r, err := range client.Watch(ctx, c.Bucket, prefix, api.WatchOptions{}) {
+	q := api.WatchQuery{FromStart: c.FromStart, Resume: c.Resume, Marks: c.Marks, PutsOnly: c.NoDeletes, MetaOnly: c.KeysOnly}
+	var failed error
+	marked := func(m api.WatchMark) { failed = errors.Join(failed, c.printMark(a, m)) }
+	for r, err := range client.Watch(ctx, c.Bucket, prefix, api.WatchOptions{Query: q, Marked: marked}) {
 		if err != nil {
 			return fmt.Errorf("watch ended: %w", err)
 		}
-		if err := c.print(a, &r); err != nil {
+		if err := errors.Join(failed, c.print(a, &r)); err != nil {
 			return err
 		}
 	}
-	return nil
+	return failed
+}
+
+func (c *watchCmd) printMark(a *app, m api.WatchMark) error {
+	if c.JSON {
+		return a.printJSON(map[string]api.WatchMark{"mark": m})
+	}
+	if m.CaughtUp {
+		return a.printf("mark %s caught up\n", m.Token)
+	}
+	return a.printf("mark %s\n", m.Token)
 }
 
 func (c *watchCmd) print(a *app, r *api.Record) error {
@@ -63,7 +83,11 @@ func recordLine(r *api.Record, key string) string {
 	if r.Deleted {
 		return fmt.Sprintf("%s %s:%d del %s", r.Timestamp(), r.Stamp.Origin, r.Stamp.Seq, key)
 	}
-	return fmt.Sprintf("%s %s:%d put %s = %s", r.Timestamp(), r.Stamp.Origin, r.Stamp.Seq, key, showValue(r.Value))
+	put := fmt.Sprintf("%s %s:%d put %s", r.Timestamp(), r.Stamp.Origin, r.Stamp.Seq, key)
+	if r.Bare {
+		return put
+	}
+	return put + " = " + showValue(r.Value)
 }
 
 const shownValue = 200

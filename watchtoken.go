@@ -1,0 +1,101 @@
+package replicator
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"slices"
+
+	"replicator/oplog"
+)
+
+// A watch token is, in base64: a byte 1, the bucket's name behind its length, the number
+// of origins, of each in order the name of the node behind its length, the epoch in 8
+// bytes and the seq, and CRC-32 (IEEE) of all that in 4 bytes. Numbers are varints. It
+// names no node that gave it: any that holds the bucket can go on from it.
+const watchTokenV1 = 1
+
+// tokenText is strict: one token has one text.
+var tokenText = base64.RawURLEncoding.Strict()
+
+// maxWatchToken is more than the largest clock takes.
+const maxWatchToken = oplog.MaxClock * 96
+
+func watchToken(bucket string, clock oplog.Clock) string {
+	b := []byte{watchTokenV1}
+	text := func(s string) { b = append(binary.AppendUvarint(b, uint64(len(s))), s...) }
+	text(bucket)
+	b = binary.AppendUvarint(b, uint64(len(clock)))
+	for _, o := range clock.Origins() {
+		text(o.Node)
+		b = binary.BigEndian.AppendUint64(b, o.Epoch)
+		b = binary.AppendUvarint(b, clock[o])
+	}
+	return tokenText.EncodeToString(binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(b)))
+}
+
+func parseWatchToken(bucket, token string) (oplog.Clock, error) {
+	if len(token) > maxWatchToken {
+		return nil, fmt.Errorf("%w: it has %d bytes", ErrBadToken, len(token))
+	}
+	b, err := tokenText.DecodeString(token)
+	if err != nil || len(b) < 5 || b[0] != watchTokenV1 {
+		return nil, ErrBadToken
+	}
+	body, sum := b[:len(b)-4], binary.BigEndian.Uint32(b[len(b)-4:])
+	if crc32.ChecksumIEEE(body) != sum {
+		return nil, fmt.Errorf("%w: it is damaged, or a part of one", ErrBadToken)
+	}
+	r := tokenReader{b: body[1:]}
+	if name := r.text(); name != bucket {
+		return nil, fmt.Errorf("%w: it is of bucket %.64q", ErrBadToken, name)
+	}
+	clock := oplog.Clock{}
+	for n := r.number(); n > 0 && !r.bad; n-- {
+		o := oplog.Origin{Node: r.text(), Epoch: r.epoch()}
+		clock[o] = r.number()
+		if r.bad = r.bad || !oplog.ValidName(o.Node) || clock[o] == 0 || len(clock) > oplog.MaxClock; r.bad {
+			break
+		}
+	}
+	if r.bad || len(r.b) > 0 {
+		return nil, ErrBadToken
+	}
+	return clock, nil
+}
+
+// A tokenReader reads until something does not fit.
+type tokenReader struct {
+	b   []byte
+	bad bool
+}
+
+func (r *tokenReader) number() uint64 {
+	n, size := binary.Uvarint(r.b)
+	if size <= 0 {
+		r.bad = true
+		return 0
+	}
+	r.b = r.b[size:]
+	return n
+}
+
+func (r *tokenReader) text() string { return string(r.take(r.number())) }
+
+func (r *tokenReader) epoch() oplog.Epoch {
+	if b := r.take(8); len(b) == 8 {
+		return binary.BigEndian.Uint64(b)
+	}
+	return 0
+}
+
+func (r *tokenReader) take(n uint64) []byte {
+	if r.bad || n > uint64(len(r.b)) {
+		r.bad = true
+		return nil
+	}
+	taken := r.b[:n]
+	r.b = r.b[n:]
+	return slices.Clip(taken)
+}
