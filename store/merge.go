@@ -114,12 +114,15 @@ func (t *tx) observe(now time.Time, e *oplog.Entry, a *Applied) {
 // policy says: all will agree on that. Its timestamp is as low as can be: what
 // somebody wrote since should beat it.
 func (t *tx) reissue(now time.Time, s *slot, a *Applied) error {
+	return t.reissueAs(now, t.b.s.opts.Ambiguous, s, a)
+}
+
+func (t *tx) reissueAs(now time.Time, policy Policy, s *slot, a *Applied) error {
 	if t.b.s.opts.Replica {
 		return ErrAmbiguous
 	}
 	received := s.cur.Entry
 	e := oplog.Entry{Key: s.cur.Key, Value: s.cur.Value, Expiry: s.cur.Expiry}
-	policy := t.b.s.opts.Ambiguous
 	if policy != Keep {
 		e = oplog.Entry{Key: s.cur.Key, Tombstone: true}
 	}

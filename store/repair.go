@@ -180,10 +180,17 @@ func (t *tx) repair(now time.Time, e *oplog.Entry, a *Applied) error {
 	if s.cur != nil && !s.cur.bad && s.cur.Stamp != e.Stamp {
 		t.conflict(now, e, &s.cur.Entry, a)
 	}
-	// It is not ambiguous: no delete beat it, for the donor covers all that is
-	// covered here, and has it. The row was here, and was lost.
+	ambiguous := !e.Tombstone && e.Stamp.HLC <= t.gcts && absentLike(s, t.gcts)
+	if s.cur != nil && s.cur.bad {
+		ambiguous = false // whatever it was: the donor's row is what beat it
+	}
 	t.put(s, newRow(*e))
-	return nil
+	if ambiguous && !t.b.s.opts.Replica {
+		// Either it was lost here, or a delete of it that was collected here was lost
+		// on some other disk. What is kept can be deleted again: so no policy deletes.
+		return t.reissueAs(now, Keep, s, a)
+	}
+	return nil // a replica takes what the donor's equal clock vouches for
 }
 
 // beats reports whether e becomes the row of the slot. Of two rows with one

@@ -274,7 +274,7 @@ var mutants = []mutant{
 	{"C6-more", "a replica empties more than it has asked about", []edit{{"store/wipe.go", "	if bound := clock != nil; bound && (", "	if bound := false; bound && ("}}},
 	{"H3-unsure", "a donor's bad row is taken for a deleted one", []edit{{"store/repair.go", "HashPart([]byte(key)))); unsure {", "HashPart([]byte(key)))); unsure && false {"}}},
 	{"H3-extra", "a bad extra is dropped for a donor that never saw it", []edit{{"store/repair.go", "m.Covered && m.Clock.GE(t.b.state.ahead)", "m.Covered"}}},
-	{"H3-lost", "a row that was lost is issued again, as the policy says", []edit{{"store/repair.go", "	t.put(s, newRow(*e))\n	return nil\n}\n\n// beats", "	again := s.cur == nil && e.Stamp.HLC <= t.gcts\n	if t.put(s, newRow(*e)); again {\n		return t.reissue(now, s, a)\n	}\n	return nil\n}\n\n// beats"}}},
+	{"H3-lost", "a row that was lost is issued again as the policy says", []edit{{"store/repair.go", "t.reissueAs(now, Keep, s, a)", "t.reissue(now, s, a)"}}},
 	{"C7-away", "a node that was away, too, is a second donor", []edit{{"sync/doubt.go", "d.accepted || clock.GE(d.gcv) {", "true {"}}},
 	{"C7-life", "what an earlier process compared is taken for this donor's word", []edit{{"sync/doubt.go", "case b.donors == nil || slices", "case slices"}}},
 	{"C7-bad", "a reconcile leaves a bad row that the donor has no more", []edit{{
