@@ -63,10 +63,11 @@ var errBothStarts = errors.New("replicator: a watch goes on from a token, or fro
 // them.
 //
 // A reader that falls 4096 events or 64 MiB behind gets of each key the newest row
-// alone, once it reads on: what it missed is read from the disk then, as is what FromStart and
-// Resume ask for. A snapshot of the store is open meanwhile: do not dally. If it was away for so long that deletes it has
-// not got are forgotten, it gets ErrSlowWatcher and no more. On a replica that empties
-// the bucket the watch ends with ErrWiped. The events' slices must not be changed.
+// alone, once it reads on: what it missed is read from the disk then, as is what
+// FromStart and Resume ask for. A snapshot of the store is open meanwhile: do not
+// dally. If it was away for so long that deletes it has not got are forgotten, it gets
+// ErrSlowWatcher and no more. On a replica that empties the bucket the watch ends with
+// ErrWiped. The events' slices must not be changed.
 func (b *Bucket) Watch(ctx context.Context, o WatchOptions) iter.Seq2[WatchEvent, error] {
 	w := &watch{bucket: b, o: o}
 	w.o.Prefix = bytes.Clone(o.Prefix)

@@ -210,27 +210,6 @@ func TestSlowClientsAreLeft(t *testing.T) {
 	s.ask(t, "GET", keys+"/slow", "").wants(t, "nothing of it is there, and the connection is free", 404, "not_found")
 }
 
-// TestConnectionServesAgain: the deadlines of one request are not those of the next.
-func TestConnectionServesAgain(t *testing.T) {
-	const pace = 100 * time.Millisecond
-	s := serve(t, httpapi.Options{Pace: pace})
-	conn := s.dial(t) // not a client that would dial again
-	in := bufio.NewReader(conn)
-	for _, path := range []string{"/healthz", "/metrics", keys + "/none", "/metrics", keys} {
-		if _, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", path); err != nil {
-			t.Fatal(err)
-		}
-		res, err := http.ReadResponse(in, nil)
-		if err != nil {
-			t.Fatalf("%s: %v", path, err)
-		}
-		if _, err := io.Copy(io.Discard, res.Body); err != nil {
-			t.Errorf("%s: %v", path, err)
-		}
-		time.Sleep(2 * pace) // past any deadline that was set
-	}
-}
-
 // TestMutatedRequests sends what programs with bugs and people with intentions
 // send. Whatever it is, it is answered or the connection is cut, the node lives, and
 // what no valid request named has not changed.

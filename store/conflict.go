@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -107,7 +108,12 @@ func (b *Bucket) lostKey(at time.Time, n originNo, seq oplog.Seq) []byte {
 	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint32(k, n), seq)
 }
 
-const lostV1 = 1
+const (
+	lostV1      = 1
+	lostKeySize = prefixLen + 20
+)
+
+var errLostKey = errors.New("lost write with a key of a wrong size")
 
 // Flags of a kept write.
 const (
@@ -176,21 +182,23 @@ func trimLost(batch Batch, refs []lostRef, now time.Time) []lostRef {
 	return kept
 }
 
-// loadLost leaves out what cannot be read: it is there for people, and no node
-// stays down for that.
+// loadLost reads what is kept, that which cannot be read, too: it is there for
+// people, and no node stays down for that. Lost tells of it until its time has come.
 func (b *Bucket) loadLost() error {
 	lower, upper := bucketRange(tableLost, b.id)
 	return b.named(walk(b.s.kv, lower, upper, func(key, value []byte) error {
-		if l, err := b.decodeLost(key, value); err == nil {
-			b.state.lost = append(b.state.lost, lostRef{string(key), len(value), l.mass()})
+		if len(key) != lostKeySize {
+			return errLostKey
 		}
+		l, _ := b.decodeLost(key, value)
+		b.state.lost = append(b.state.lost, lostRef{string(key), len(value), l.mass()})
 		return nil
 	}))
 }
 
 func (b *Bucket) decodeLost(key, value []byte) (Lost, error) {
-	if len(key) != prefixLen+20 {
-		return Lost{}, errors.New("lost write with a key of a wrong size")
+	if len(key) != lostKeySize {
+		return Lost{}, errLostKey
 	}
 	l := Lost{At: lostRef{key: string(key)}.at()}
 	d := rowDecoder{b: value, origin: b.s.origins.origin}
@@ -221,13 +229,15 @@ func (b *Bucket) decodeLost(key, value []byte) (Lost, error) {
 
 // Lost yields the own writes that lost a conflict, as far as they are kept: at most
 // 1,000 of a bucket, 64 MiB of them, for seven days. So are writes that were parked,
-// and rows that a reconcile removed, up to 10,000 and 256 MiB. The oldest come first.
+// and rows that a reconcile removed, up to 10,000 and 256 MiB. The oldest come first; the
+// first one that cannot be read makes a *CorruptError behind all others.
 // What is yielded belongs to the caller.
 func (b *Bucket) Lost() iter.Seq2[Lost, error] {
 	return func(yield func(Lost, error) bool) {
 		b.mu.Lock()
 		refs := b.state.lost
 		b.mu.Unlock()
+		var bad error
 		for _, ref := range refs {
 			value, ok, err := b.s.kv.Get([]byte(ref.key))
 			if err != nil {
@@ -239,12 +249,15 @@ func (b *Bucket) Lost() iter.Seq2[Lost, error] {
 			}
 			l, err := b.decodeLost([]byte(ref.key), value)
 			if err != nil {
-				yield(Lost{}, &CorruptError{Bucket: b.name, Key: []byte(ref.key), Reason: err.Error()})
-				return
+				bad = cmp.Or(bad, error(&CorruptError{Bucket: b.name, Key: []byte(ref.key), Reason: err.Error()}))
+				continue
 			}
 			if !yield(l, nil) {
 				return
 			}
+		}
+		if bad != nil {
+			yield(Lost{}, bad)
 		}
 	}
 }

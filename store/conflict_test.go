@@ -213,7 +213,23 @@ func TestNodeStartsThoughAKeptWriteRotted(t *testing.T) {
 	if kv.Commit(batch) != nil || kv.Sync() != nil {
 		t.Fatal("cannot rot")
 	}
-	if _, err := store.Open(kv.Clone(), noon, store.Options{Node: "n1", Nonce: nonce(79), Epoch: epochs(9)}); err != nil {
-		t.Errorf("the node does not start: %v", err)
+	write(t, a, noon.Add(2*time.Second), put("sound", "a"))
+	write(t, b, noon.Add(3*time.Second), put("sound", "b"))
+	pull(t, a, b, true, 10)
+	again, err := store.Open(kv.Clone(), noon, store.Options{Node: "n1", Nonce: nonce(79), Epoch: epochs(9)})
+	if err != nil {
+		t.Fatalf("the node does not start: %v", err)
+	}
+	kept, _ := again.Bucket("b")
+	var told []string
+	for l, err := range kept.Lost() {
+		if err != nil {
+			told = append(told, fmt.Sprintf("corrupt %v", store.IsCorrupt(err)))
+			continue
+		}
+		told = append(told, string(l.Entry.Key))
+	}
+	if got := fmt.Sprint(told); got != "[sound corrupt true]" {
+		t.Errorf("kept are %s", got)
 	}
 }
