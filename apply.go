@@ -15,9 +15,12 @@ const applyBytes = 1 << 20
 
 // runApplies merges what the engine asks for, in its order.
 func (l *loop) runApplies() error {
+	defer close(l.merged)
 	for {
 		select {
 		case <-l.node.ctx.Done():
+			return nil
+		case <-l.gone:
 			return nil
 		case <-l.applies.wake:
 		}

@@ -30,7 +30,7 @@ func (b *Bucket) Get(ctx context.Context, key []byte) (Entry, error) {
 	if err := ctx.Err(); err != nil {
 		return Entry{}, err
 	}
-	if err := b.node.alive(); err != nil {
+	if err := b.loop.ended(); err != nil {
 		return Entry{}, err
 	}
 	if err := store.CheckKey(key); err != nil {
@@ -92,7 +92,7 @@ type ScanOptions struct {
 // follows.
 func (b *Bucket) Scan(ctx context.Context, o ScanOptions) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
-		if err := b.node.alive(); err != nil {
+		if err := b.loop.ended(); err != nil {
 			yield(Entry{}, err)
 			return
 		}

@@ -59,7 +59,8 @@ type Config struct {
 	// replica cannot judge it does not keep: it may empty a bucket and fill it
 	// anew, while its readers see a part of the rows.
 	Replica bool
-	// Buckets are the buckets to hold. Default: every bucket heard of, and
+	// Buckets are the buckets to hold: each a name, or with a * at its end every
+	// bucket heard of whose name begins so. Default: every bucket heard of, and
 	// "default".
 	Buckets []string
 	// Codec is how this node writes messages. It reads every codec.
@@ -145,7 +146,7 @@ func (c Config) check() error {
 		return err
 	}
 	for _, name := range c.Buckets {
-		if err := bus.ValidBucket(name); err != nil {
+		if err := bus.ValidBuckets(name); err != nil {
 			return err
 		}
 	}

@@ -41,9 +41,16 @@ func (n *Node) Leave(ctx context.Context, now bool) error {
 	if n.Replica() {
 		return ErrReplicaStays
 	}
-	if !n.leaving.CompareAndSwap(false, true) {
-		return errors.New("replicator: the node is leaving already")
+	if !n.parting.TryLock() {
+		return ErrLeaving
 	}
+	defer n.parting.Unlock()
+	select {
+	case <-n.left:
+		return ErrLeaving
+	default:
+	}
+	n.leaving.Store(true)
 	n.takeRoster() // which refuses writes from here on
 	err := n.leave(ctx, now)
 	if err != nil {
@@ -124,6 +131,11 @@ func (n *Node) finishQueued(ctx context.Context) error {
 // buckets hold durably now.
 func (n *Node) handOver(ctx context.Context, buckets []string) error {
 	n.feed(syncer.HandOver{Buckets: buckets})
+	return n.awaitHeirs(ctx)
+}
+
+// awaitHeirs waits until the engine says that nothing is lacking.
+func (n *Node) awaitHeirs(ctx context.Context) error {
 	tick := time.NewTicker(handOverPause)
 	defer tick.Stop()
 	for {

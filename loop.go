@@ -3,6 +3,7 @@ package replicator
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"slices"
 	"strconv"
@@ -40,6 +41,10 @@ type loop struct {
 	stop     chan struct{} // closed when no more writes are taken
 	stopOnce sync.Once
 	stopped  chan struct{} // closed when the last group is on disk and published
+
+	parting atomic.Bool   // the bucket is about to be left: it takes no writes
+	gone    chan struct{} // closed when it has been left: nothing more is merged
+	merged  chan struct{} // closed when the last merge has ended
 }
 
 // A request is operations of one caller that waits for their group.
@@ -75,9 +80,21 @@ func newLoop(n *Node, b *store.Bucket, name string) *loop {
 	return &loop{
 		node: n, name: name, bucket: b, writes: make(chan *request, n.cfg.Queue),
 		applies: newQueue[syncer.Action](), hub: newHub(),
-		stop: make(chan struct{}), stopped: make(chan struct{}),
+		stop: make(chan struct{}), stopped: make(chan struct{}), gone: make(chan struct{}), merged: make(chan struct{}),
 	}
 }
+
+// ended returns why the bucket answers nothing more, nil while it does.
+func (l *loop) ended() error {
+	select {
+	case <-l.gone:
+		return noBucket(l.name)
+	default:
+	}
+	return l.node.alive()
+}
+
+func noBucket(name string) error { return fmt.Errorf("%w: %s", ErrNoBucket, name) }
 
 // write queues operations and waits for their group. An error that wraps
 // ctx.Err() while waiting for the disk leaves open whether they were written.
@@ -97,13 +114,13 @@ func (l *loop) submit(ctx context.Context, ops []store.Op) ([]oplog.Entry, error
 	}
 	select {
 	case <-l.stop:
-		return nil, ErrClosed
+		return nil, l.stopReason()
 	default:
 	}
 	select {
 	case l.writes <- r:
 	case <-l.stop:
-		return nil, ErrClosed
+		return nil, l.stopReason()
 	case <-ctx.Done():
 		return nil, errors.Join(ErrOverloaded, ctx.Err())
 	}
@@ -115,11 +132,19 @@ func (l *loop) submit(ctx context.Context, ops []store.Op) ([]oplog.Entry, error
 		case res := <-r.done:
 			return res.entries, res.err
 		default:
-			return nil, ErrClosed
+			return nil, l.stopReason()
 		}
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
+}
+
+// stopReason is why no more writes are taken.
+func (l *loop) stopReason() error {
+	if l.parting.Load() {
+		return noBucket(l.name)
+	}
+	return ErrClosed
 }
 
 // runCommits turns waiting writes into groups until the node stops. With
@@ -232,17 +257,22 @@ func (l *loop) writeGroup(requests []*request, finish func(group)) {
 	finish(g)
 }
 
-// admit turns those away that were queued before the node began to leave or was
-// forgotten, and not written yet. A request without operations waits for those
+// admit turns those away that were queued before the node began to leave, the fleet
+// or this bucket, or was forgotten, and not written yet. A request without operations waits for those
 // before it.
 func (l *loop) admit(requests []*request) []*request {
-	reason := l.node.retired.Load()
-	if reason == nil || l.name == bus.Fleet {
+	var refusal error
+	switch reason := l.node.retired.Load(); {
+	case l.parting.Load():
+		refusal = &RetiredError{Reason: fmt.Sprintf("node %s is leaving bucket %s", l.node.Name(), l.name)}
+	case reason != nil && l.name != bus.Fleet:
+		refusal = &RetiredError{Reason: *reason}
+	default:
 		return requests
 	}
 	return slices.DeleteFunc(requests, func(r *request) bool {
 		if len(r.ops) > 0 {
-			r.done <- result{err: &RetiredError{Reason: *reason}}
+			r.done <- result{err: refusal}
 		}
 		return len(r.ops) > 0
 	})

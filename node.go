@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -43,6 +44,7 @@ type Node struct {
 	retired atomic.Pointer[string]                    // why this node is one of them, or about to be
 	leaving atomic.Bool
 	left    chan struct{} // closed by Leave
+	parting sync.Mutex    // held by Leave and LeaveBucket: what is handed over at a time is one thing
 	heeding sync.Mutex    // held while roster and retired change together
 	telling sync.Mutex    // held until the engine has been given what was read
 
@@ -134,12 +136,7 @@ func (n *Node) openStore() error {
 func (n *Node) start() error {
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.group, _ = errgroup.WithContext(n.ctx)
-	joinAll := n.cfg.Buckets == nil
-	names := slices.Clone(n.cfg.Buckets)
-	if joinAll {
-		names = append(n.store.Buckets(), DefaultBucket)
-	}
-	names = append(names, bus.Fleet)
+	names := n.firstBuckets()
 	members, err := carry.Members(n.store)
 	if err != nil {
 		return err
@@ -156,7 +153,7 @@ func (n *Node) start() error {
 	}
 	n.self.MaxPayload = uint64(max(n.cfg.Conn.MaxPayload(), 0))
 	n.engine = syncer.New(n.self, carry.View{Store: n.store}, syncer.Options{
-		JoinAll: joinAll, Members: members, Retired: roster, Finals: n.readFinals(), EvictAfter: n.cfg.EvictAfter, EvictReplicasAfter: n.cfg.EvictReplicasAfter,
+		Joins: n.mayJoin, Left: n.store.Left(), Wrote: n.store.Wrote(), Members: members, Retired: roster, Finals: n.readFinals(), EvictAfter: n.cfg.EvictAfter, EvictReplicasAfter: n.cfg.EvictReplicasAfter,
 		CollectEvery: n.cfg.CollectEvery, ScrubEvery: n.cfg.ScrubEvery,
 	})
 	n.group.Go(n.runEngine)
@@ -190,6 +187,31 @@ func (n *Node) Version() string { return n.cfg.Version }
 // disk is full, still answers reads: Status tells why it refuses writes.
 func (n *Node) Ready() bool { return n.ctx.Err() == nil }
 
+// firstBuckets returns the buckets to hold from the start on: those named, and of
+// those on the disk all that the node may hold.
+func (n *Node) firstBuckets() []string {
+	names := []string{bus.Fleet}
+	for _, name := range n.cfg.Buckets {
+		if !strings.HasSuffix(name, "*") {
+			names = append(names, name)
+		}
+	}
+	for _, name := range n.store.Buckets() {
+		if n.mayJoin(name) {
+			names = append(names, name)
+		}
+	}
+	if n.cfg.Buckets == nil && !slices.Contains(n.store.Left(), DefaultBucket) {
+		names = append(names, DefaultBucket)
+	}
+	return names
+}
+
+// mayJoin reports whether the node is set to hold a bucket. It never changes.
+func (n *Node) mayJoin(bucket string) bool {
+	return n.cfg.Buckets == nil || slices.ContainsFunc(n.cfg.Buckets, func(pattern string) bool { return bus.Among(pattern, bucket) })
+}
+
 // Bucket returns a bucket that this node holds, or ErrNoBucket.
 func (n *Node) Bucket(name string) (*Bucket, error) {
 	l, err := n.loop(name)
@@ -221,7 +243,7 @@ func (n *Node) Buckets() []string {
 // loop returns that of a bucket which users may have.
 func (n *Node) loop(name string) (*loop, error) {
 	if name == bus.Fleet {
-		return nil, fmt.Errorf("%w: %s", ErrNoBucket, name)
+		return nil, noBucket(name)
 	}
 	return n.held(name)
 }
@@ -235,7 +257,7 @@ func (n *Node) held(name string) (*loop, error) {
 	if l := n.loops[name]; l != nil {
 		return l, nil
 	}
-	return nil, fmt.Errorf("%w: %s", ErrNoBucket, name)
+	return nil, noBucket(name)
 }
 
 // join makes the store hold a bucket, follows its live subjects and tells the

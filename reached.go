@@ -41,6 +41,9 @@ func (b *Bucket) WaitDurable(ctx context.Context, tokens ...Revision) error {
 func (l *loop) reach(ctx context.Context, covers func(Revision) bool, seq func(oplog.Origin) oplog.Seq, tokens []Revision) error {
 	for {
 		moved := l.moved.wait() // before the clock is looked at
+		if err := l.ended(); err != nil {
+			return err
+		}
 		if !slices.ContainsFunc(tokens, func(r Revision) bool { return !covers(r) }) {
 			return nil // all at once: the clock of a replica that was emptied has gone back
 		}

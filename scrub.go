@@ -1,6 +1,7 @@
 package replicator
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -69,7 +70,7 @@ func (n *Node) scrub(a syncer.Scrub) {
 	ev.Err = n.readAll(s, a.Soon)
 	l.scrubs.end(number, s, ev.Err)
 	n.tellRot(a.Bucket, s)
-	if ev.Err != nil && n.ctx.Err() == nil {
+	if ev.Err != nil && n.ctx.Err() == nil && !errors.Is(ev.Err, store.ErrDropped) {
 		n.log.Error("rows not read to the end", "bucket", a.Bucket, "error", ev.Err)
 	}
 	if s.Fixed > 0 {

@@ -132,7 +132,7 @@ func (w *watch) run(ctx context.Context, yield func(WatchEvent, error) bool) {
 		w.stop = !yield(ev, err) || err != nil
 		return !w.stop
 	}
-	err := w.bucket.node.alive()
+	err := w.bucket.loop.ended()
 	if err == nil && (w.o.FromStart || w.o.Resume != "") {
 		err = w.replay(ctx, give, w.o.FromStart, true)
 	}
@@ -272,6 +272,9 @@ func (w *watch) join(ctx context.Context) (*store.Snapshot, error) {
 			l.hub.join(w.watcher)
 		}
 		l.order.Unlock()
+		if errors.Is(err, store.ErrDropped) {
+			return nil, noBucket(l.name)
+		}
 		if !errors.Is(err, store.ErrReconciling) {
 			return snap, err
 		}

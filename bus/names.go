@@ -64,6 +64,25 @@ func ValidBucket(name string) error {
 	return nil
 }
 
+// ValidBuckets checks what names buckets of users: a name, or with a * at its end all
+// names that begin so.
+func ValidBuckets(pattern string) error {
+	stem, many := strings.CutSuffix(pattern, "*")
+	if many && (stem == "" || token(stem) && stem[0] != '_') {
+		return nil
+	}
+	if many {
+		return &NameError{What: "bucket", Name: pattern, Rule: ruleToken + ", and a * at its end for all that begin so"}
+	}
+	return ValidBucket(pattern)
+}
+
+// Among reports whether a pattern as ValidBuckets takes it names the bucket.
+func Among(pattern, bucket string) bool {
+	stem, many := strings.CutSuffix(pattern, "*")
+	return bucket == pattern || many && strings.HasPrefix(bucket, stem)
+}
+
 // ValidPrefix checks the prefix of all subjects.
 func ValidPrefix(p string) error {
 	bad := &NameError{What: "prefix", Name: p, Rule: rulePrefix}

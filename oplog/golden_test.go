@@ -52,7 +52,7 @@ func goldens() map[string]oplog.Message {
 		"live":           &oplog.Live{Bucket: "default", Origin: paris, First: 34, Last: 40, Nonce: nonceOf(0x10), Entries: entries},
 		"live_announced": &oplog.Live{Bucket: "default", Origin: paris, First: 34, Last: 40, Nonce: nonceOf(0x10), Size: 16 << 20},
 		"heartbeat":      &oplog.Heartbeat{From: from, Wall: 1_767_225_660_000, Stopping: true, Digests: digests},
-		"hello":          &oplog.Hello{From: from, Session: 77, Formats: []uint64{1, '{'}, MaxBody: oplog.MaxBody, Digests: digests},
+		"hello":          &oplog.Hello{From: from, Session: 77, Formats: []uint64{1, '{'}, MaxBody: oplog.MaxBody, Digests: digests, Unknown: []string{"left"}},
 		"hello_reply": &oplog.HelloReply{
 			From: from, Session: 77, Formats: []uint64{1, '{'}, MaxBody: oplog.MaxBody, Digests: digests[:1], Unknown: []string{"photos"},
 		},

@@ -120,6 +120,7 @@ type Hello struct {
 	Formats []uint64 // versions of byte 0 that the sender reads
 	MaxBody uint64   // bytes of the largest body it takes
 	Digests []Digest
+	Unknown []string // buckets that the sender held and holds no more
 }
 
 func (*Hello) kind() Kind { return KindHello }
@@ -130,9 +131,12 @@ func (m *Hello) code(c coder) {
 	codeFormats(c, &m.Formats)
 	c.uint("max_body", &m.MaxBody)
 	codeList(c, "digests", &m.Digests, MaxDigests, codeDigest)
+	codeUnknown(c, &m.Unknown)
 }
 
-func (m *Hello) check() error { return errors.Join(m.From.check(), checkDigests(m.Digests)) }
+func (m *Hello) check() error {
+	return errors.Join(m.From.check(), checkDigests(m.Digests), checkNames(m.Unknown))
+}
 
 // A HelloReply answers a Hello with the digests that differ from what was
 // asked and the names of buckets the responder does not hold. A bucket in
@@ -154,16 +158,24 @@ func (m *HelloReply) code(c coder) {
 	codeFormats(c, &m.Formats)
 	c.uint("max_body", &m.MaxBody)
 	codeList(c, "digests", &m.Digests, MaxDigests, codeDigest)
-	codeList(c, "unknown", &m.Unknown, MaxDigests, func(c coder, s *string) { c.str("", s) })
+	codeUnknown(c, &m.Unknown)
 }
 
 func (m *HelloReply) check() error {
-	for _, name := range m.Unknown {
+	return errors.Join(m.From.check(), checkDigests(m.Digests), checkNames(m.Unknown))
+}
+
+func codeUnknown(c coder, list *[]string) {
+	codeList(c, "unknown", list, MaxDigests, func(c coder, s *string) { c.str("", s) })
+}
+
+func checkNames(list []string) error {
+	for _, name := range list {
 		if !ValidName(name) {
 			return fmt.Errorf("bad bucket name %q", clip(name))
 		}
 	}
-	return errors.Join(m.From.check(), checkDigests(m.Digests))
+	return nil
 }
 
 func codeFormats(c coder, list *[]uint64) {

@@ -24,6 +24,7 @@ type Bucket struct {
 	bad     map[string]bool // keys whose rows a scrub found bad, and nobody has replaced since
 	asked   map[string]bool // of those, which still are as they were at the last Sums
 	gated   uint64          // how often rows were collected since the start
+	dropped bool            // the store holds it no more
 }
 
 // A state is what a bucket keeps in memory. It changes only after the batch
@@ -63,6 +64,14 @@ func newBucket(s *Store, id uint32, name string) *Bucket {
 	b.durable.clock = oplog.Clock{}
 	b.dirty = oplog.Clock{}
 	return b
+}
+
+// writable returns why the bucket takes nothing, nil if it does. b.mu must be held.
+func (b *Bucket) writable() error {
+	if b.dropped {
+		return ErrDropped
+	}
+	return b.s.writable()
 }
 
 // Name returns the bucket's name.

@@ -42,7 +42,7 @@ func (b *Bucket) Collect(now time.Time, o CollectOptions) (Collected, error) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if err := b.s.writable(); err != nil {
+	if err := b.writable(); err != nil {
 		return Collected{}, err
 	}
 	if b.state.rec != nil {

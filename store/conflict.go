@@ -267,7 +267,7 @@ func (b *Bucket) Lost() iter.Seq2[Lost, error] {
 func (b *Bucket) DropLost(dot oplog.Dot) (bool, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if err := b.s.writable(); err != nil {
+	if err := b.writable(); err != nil {
 		return false, err
 	}
 	i := b.lostAt(dot)

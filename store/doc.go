@@ -25,6 +25,7 @@
 //	02 origin                    node and epoch behind an origin number
 //	03 bucket                    name behind a bucket id
 //	04 node                      member: when it was heard, which buckets it holds, its role
+//	05 name                      bucket that was left: what this node wrote there
 //	10 bucket key                row
 //	11 bucket origin seq         key of the row with that dot
 //	12 bucket origin             clock

@@ -32,6 +32,8 @@ var (
 	// ErrHasWritten reports a store that cannot be a replica's: it may hold
 	// writes that are nowhere else.
 	ErrHasWritten = errors.New("store: has written as a master, and a replica may empty its store")
+	// ErrDropped reports a bucket that the store holds no more.
+	ErrDropped = errors.New("store: the bucket was left")
 	// ErrTaken reports a Wipe of a bucket that has taken more since it was decided.
 	ErrTaken = errors.New("store: the bucket has taken more since it was to be emptied")
 

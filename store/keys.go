@@ -12,6 +12,7 @@ const (
 	tableOrigins = 0x02
 	tableBuckets = 0x03
 	tableMembers = 0x04
+	tableLeft    = 0x05
 
 	tableData   = 0x10
 	tableLog    = 0x11

@@ -13,7 +13,7 @@ import (
 func (b *Bucket) ApplyLive(now time.Time, msgs []*oplog.Live) (Applied, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if err := b.s.writable(); err != nil {
+	if err := b.writable(); err != nil {
 		return Applied{}, err
 	}
 	if b.state.rec != nil {

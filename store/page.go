@@ -19,7 +19,7 @@ func (b *Bucket) ApplyPage(now time.Time, entries []oplog.Entry, token *Token) (
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if err := b.s.writable(); err != nil {
+	if err := b.writable(); err != nil {
 		return Applied{}, err
 	}
 	if b.state.rec != nil {
@@ -56,7 +56,7 @@ func (b *Bucket) EndPull(_ time.Time, claim, ahead oplog.Clock) error {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if err := b.s.writable(); err != nil {
+	if err := b.writable(); err != nil {
 		return err
 	}
 	if b.state.rec != nil {

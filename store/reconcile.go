@@ -184,7 +184,7 @@ func (b *Bucket) eachBatch(step func() (more bool, err error)) error {
 func (b *Bucket) oneBatch(step func() (bool, error)) (bool, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if err := b.s.writable(); err != nil {
+	if err := b.writable(); err != nil {
 		return false, err
 	}
 	return step()

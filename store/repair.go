@@ -71,7 +71,7 @@ func (b *Bucket) Repair(now time.Time, entries []oplog.Entry, m Mending) (Applie
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if err := b.s.writable(); err != nil {
+	if err := b.writable(); err != nil {
 		return Applied{}, err
 	}
 	if b.state.rec != nil {

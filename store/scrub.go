@@ -182,7 +182,7 @@ func (b *Bucket) derived(at, value []byte) (holds bool, size int, err error) {
 
 // fix commits what a scrub puts right.
 func (b *Bucket) fix(batch Batch) error {
-	if err := b.s.writable(); err != nil {
+	if err := b.writable(); err != nil {
 		return err
 	}
 	if err := b.s.commit(batch); err != nil {

@@ -39,6 +39,9 @@ func (b *Bucket) Snapshot() (*Snapshot, error) {
 	if err := b.s.failure(); err != nil {
 		return nil, &ReadOnlyError{Cause: err}
 	}
+	if b.dropped {
+		return nil, ErrDropped
+	}
 	if b.sweeping() {
 		return nil, ErrReconciling
 	}

@@ -87,11 +87,12 @@ type Store struct {
 
 	mu       sync.Mutex // guards all below; taken after a bucket's
 	buckets  map[string]*Bucket
+	parted   map[string]parted // buckets that were left at some time
 	nextID   uint32
 	own      oplog.Origin // zero until the first write
 	ownSaved bool         // self, with own in it, is in the store
 
-	joining  sync.Mutex // held over Join
+	joining  sync.Mutex // held over Join and Drop
 	failed   atomic.Pointer[error]
 	readOnly atomic.Pointer[error]
 	lowDisk  atomic.Pointer[LowDiskError]
@@ -110,7 +111,7 @@ func Open(kv KV, now time.Time, o Options) (*Store, error) {
 	if o.Nonce.IsZero() {
 		return nil, errors.New("store: no nonce given")
 	}
-	s := &Store{kv: kv, opts: o, nonce: o.Nonce, started: now, buckets: make(map[string]*Bucket)}
+	s := &Store{kv: kv, opts: o, nonce: o.Nonce, started: now, buckets: make(map[string]*Bucket), parted: make(map[string]parted)}
 	if err := checkFormat(kv); err != nil {
 		return nil, err
 	}
@@ -251,6 +252,12 @@ func (s *Store) Join(name string) (*Bucket, error) {
 	b := newBucket(s, s.nextID, name)
 	batch := s.kv.NewBatch()
 	batch.Set(numberKey(tableBuckets, b.id), []byte(name))
+	was, parted := s.partedFrom(name)
+	if was.left = false; parted {
+		b.state.hlc = was.hlc // it never goes back
+		batch.Set(leftKey(name), was.encode())
+		batch.Set(bucketKey(tableMeta, b.id, 0), b.state.encodeMeta())
+	}
 	if err := s.commit(batch); err != nil {
 		return nil, err
 	}
@@ -262,6 +269,9 @@ func (s *Store) Join(name string) (*Bucket, error) {
 	defer s.mu.Unlock()
 	s.nextID++
 	s.buckets[name] = b
+	if parted {
+		s.parted[name] = was
+	}
 	return b, nil
 }
 
@@ -278,6 +288,9 @@ func (s *Store) loadBuckets(now time.Time) error {
 		return nil
 	})
 	if err != nil {
+		return err
+	}
+	if err := s.loadParted(); err != nil {
 		return err
 	}
 	for _, b := range s.buckets {

@@ -27,7 +27,7 @@ func (b *Bucket) Wipe(clock, ahead oplog.Clock) error {
 func (b *Bucket) empty(clock, ahead oplog.Clock) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if err := b.s.writable(); err != nil {
+	if err := b.writable(); err != nil {
 		return err
 	}
 	if bound := clock != nil; bound && (!clock.GE(b.state.clock) || !ahead.GE(b.state.ahead)) {

@@ -64,7 +64,7 @@ func (b *Bucket) Write(now time.Time, ops []Op) (Written, error) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if err := b.s.writable(); err != nil {
+	if err := b.writable(); err != nil {
 		return Written{}, err
 	}
 	t := newTx(b)

@@ -31,7 +31,11 @@ func (e *Engine) noteReport(pd *peerDigest, d oplog.Digest) {
 // nodes are never the same.
 func (e *Engine) hearReport(m *oplog.Report) {
 	p := e.peers[m.From.Node]
-	if p == nil || p.inst.Nonce != m.From.Nonce || !e.holds(m.Bucket) {
+	if p == nil || p.inst.Nonce != m.From.Nonce {
+		return
+	}
+	if !e.holds(m.Bucket) {
+		e.partAgain(p, m.Bucket)
 		return
 	}
 	clock := m.Clock

@@ -34,6 +34,9 @@ type Engine struct {
 	handAt   time.Time              // when they are asked next
 	doubles  map[oplog.Nonce]int64  // instances with our name: their wall clock when first heard
 	joining  map[string]time.Time   // buckets asked to be joined, when
+	left     map[string]bool        // buckets not held any more
+	wrote    map[string]oplog.Clock // by bucket once left, what this node wrote there
+	parting  map[string]bool        // buckets held that are about to be left
 	beat     beat
 	numbers  uint64    // snapshot numbers drawn
 	stalls   int       // sessions served in a row whose pages were never acknowledged
@@ -60,8 +63,12 @@ func New(self oplog.Instance, store Store, o Options) *Engine {
 		pulls: map[uint64]*pull{}, hellos: map[uint64]*peer{},
 		serves: map[serveKey]*serve{}, reading: map[uint64]*serve{},
 		doubles: map[oplog.Nonce]int64{}, joining: map[string]time.Time{}, members: map[string]*Member{},
-		told: map[string]MemberState{}, retired: o.Retired,
+		told: map[string]MemberState{}, retired: o.Retired, left: map[string]bool{}, wrote: map[string]oplog.Clock{}, parting: map[string]bool{},
 	}
+	for _, name := range o.Left {
+		e.left[name] = true
+	}
+	maps.Copy(e.wrote, o.Wrote)
 	e.setFinals(o.Finals)
 	for _, m := range o.Members {
 		e.members[m.Node] = &m
@@ -92,6 +99,9 @@ func (e *Engine) Step(now time.Time, rnd *rand.Rand, ev Event) []Action {
 }
 
 func (e *Engine) handle(ev Event) {
+	if bucket := about(ev); bucket != "" && !e.holds(bucket) {
+		return // it was left meanwhile
+	}
 	switch ev := ev.(type) {
 	case Connected:
 		e.self.MaxPayload = ev.MaxPayload
@@ -108,6 +118,10 @@ func (e *Engine) handle(ev Event) {
 		e.wake = time.Time{} // if it came too early, another is asked for
 	case Joined:
 		e.joined(ev.Bucket)
+	case Parting:
+		e.part(ev.Bucket)
+	case Left:
+		e.leaveBucket(ev.Bucket, ev.Wrote)
 	case Synced:
 		e.touch(ev.Bucket)
 	case SyncNow:
@@ -230,6 +244,7 @@ func (e *Engine) stop() {
 
 func (e *Engine) joined(name string) {
 	delete(e.joining, name)
+	delete(e.left, name)
 	e.bucket(name).reconciling = e.halfReconciled(name)
 	e.touch(name)
 	e.greetAll()
@@ -317,10 +332,10 @@ func (e *Engine) jitter(d time.Duration) time.Duration {
 // from a time when it was, is not held: nobody would apply its pages.
 func (e *Engine) holds(bucket string) bool { return e.buckets[bucket] != nil }
 
-// meet asks for a bucket somebody spoke of, if this node joins all.
+// meet asks for a bucket somebody spoke of, if this node is to hold it.
 func (e *Engine) meet(bucket string) {
 	reserved := strings.HasPrefix(bucket, "_") || bucket == "reply" || bucket == "apireply"
-	if !e.opt.JoinAll || reserved || e.holds(bucket) {
+	if reserved || e.holds(bucket) || e.left[bucket] || e.opt.Joins == nil || !e.opt.Joins(bucket) {
 		return
 	}
 	asked, known := e.joining[bucket]

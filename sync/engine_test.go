@@ -645,7 +645,7 @@ func TestCatchesUpBesideASteadyWriter(t *testing.T) {
 // full is asked for again.
 func TestJoinIsTriedAgain(t *testing.T) {
 	b := newBench(t)
-	b.engine = syncer.New(instance("a", nonceA), b.store, syncer.Options{JoinAll: true})
+	b.engine = syncer.New(instance("a", nonceA), b.store, syncer.Options{Joins: func(string) bool { return true }})
 	b.step(syncer.Connected{})
 	live := &oplog.Live{Bucket: "stock", Origin: origin, First: 1, Last: 1, Entries: []oplog.Entry{entry(1)}}
 	joins := func() bool {

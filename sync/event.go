@@ -40,6 +40,19 @@ type (
 	// for it: each bucket is told of once, at the start too.
 	Joined struct{ Bucket string }
 
+	// Parting tells that the bucket is to be left once others have what it holds now:
+	// see Engine.Lacking. From then on nobody else can count on this node for it. A
+	// HandOver of nothing takes it back.
+	Parting struct{ Bucket string }
+
+	// Left tells that the bucket is to be held no more. From then on nothing is
+	// asked for it until it is Joined again; what was asked before has to have ended
+	// by then. It is not joined for being heard of.
+	Left struct {
+		Bucket string
+		Wrote  oplog.Clock // by this node, in all its lives
+	}
+
 	// Synced tells that the durable state of the bucket has moved.
 	Synced struct{ Bucket string }
 
@@ -155,6 +168,8 @@ func (Heard) event()          {}
 func (NoResponders) event()   {}
 func (Lost) event()           {}
 func (Joined) event()         {}
+func (Parting) event()        {}
+func (Left) event()           {}
 func (Synced) event()         {}
 func (SyncNow) event()        {}
 func (Retirements) event()    {}

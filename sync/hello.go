@@ -14,6 +14,7 @@ type hello struct {
 	tries    int
 	asked    []oplog.Digest
 	rest     []string // buckets that did not fit this message
+	parted   []string // buckets that it says we left
 }
 
 const helloTries = 3
@@ -68,12 +69,13 @@ func (e *Engine) sendHello(p *peer, names []string, try int) {
 	for _, name := range names[:n] {
 		h.asked = append(h.asked, e.store.Durable(name))
 	}
+	h.parted = e.untold(p)
 	h.deadline = e.now.Add(e.opt.AnswerTimeout / 5)
 	e.at(h.deadline)
 	p.hello = h
 	e.hellos[h.session] = p
 	e.do(Send{To: p.name, Bucket: Fleet, Session: h.session, Message: &oplog.Hello{
-		From: e.self, Session: h.session, Formats: formats(), MaxBody: oplog.MaxBody, Digests: h.asked,
+		From: e.self, Session: h.session, Formats: formats(), MaxBody: oplog.MaxBody, Digests: h.asked, Unknown: h.parted,
 	}})
 }
 
@@ -98,9 +100,10 @@ func (e *Engine) hearHello(m *oplog.Hello, reply string) {
 	// A handshake is mutual: what the peer asks for, we learn. Our own hello
 	// would tell neither side more.
 	p.greeted, p.greetAt = true, time.Time{}
+	e.noteParted(p, m.Unknown)
 	answer := &oplog.HelloReply{From: e.self, Session: m.Session, Formats: formats(), MaxBody: oplog.MaxBody}
 	for _, d := range m.Digests {
-		if !e.holds(d.Bucket) {
+		if !e.holds(d.Bucket) || e.parting[d.Bucket] {
 			answer.Unknown = append(answer.Unknown, d.Bucket)
 			e.meet(d.Bucket)
 			continue
@@ -127,6 +130,9 @@ func (e *Engine) hearHelloReply(m *oplog.HelloReply) {
 		p.heard = e.now
 	}
 	e.noteMember(p.name, m.Digests...)
+	for _, name := range h.parted {
+		p.parted[name] = true
+	}
 	e.noteEqual(p, h, m)
 	for _, d := range m.Digests {
 		if !e.holds(d.Bucket) {
@@ -137,7 +143,7 @@ func (e *Engine) hearHelloReply(m *oplog.HelloReply) {
 			e.wantQuietly(e.bucket(d.Bucket), p, pd)
 		}
 	}
-	if len(h.rest) > 0 {
+	if len(h.rest) > 0 || len(e.untold(p)) > 0 {
 		e.sendHello(p, h.rest, 1)
 	}
 }
@@ -151,9 +157,9 @@ func (e *Engine) noteEqual(p *peer, h *hello, m *oplog.HelloReply) {
 	}
 	for _, name := range m.Unknown {
 		named[name] = true
-		delete(p.digests, name)
-		e.noteAbsent(p.name, name)
 	}
+	e.noteParted(p, m.Unknown)
+	e.noteHeir(p, h, m.Unknown)
 	for _, d := range h.asked {
 		if named[d.Bucket] {
 			continue

@@ -77,7 +77,7 @@ func (e *Engine) noteLoss(bucket string, clocks ...oplog.Clock) {
 	}
 	for _, clock := range clocks {
 		for o, seq := range clock {
-			if o.Node != e.self.Node || seq <= e.store.Covered(bucket, o) {
+			if o.Node != e.self.Node || seq <= max(e.store.Covered(bucket, o), e.wrote[bucket][o]) {
 				continue
 			}
 			e.lossTold = true

@@ -8,8 +8,14 @@ import (
 
 // Options tune an Engine. Zero fields take the defaults written beside them.
 type Options struct {
-	// JoinAll makes the node hold every bucket it hears of.
-	JoinAll bool
+	// Joins reports whether the node is to hold a bucket that it hears of. Nil: none.
+	Joins func(bucket string) bool
+	// Left are the buckets that this node held and was told to leave: they are not
+	// joined for being heard of.
+	Left []string
+	// Wrote is, by bucket that was left at some time, what the node had written there
+	// itself: that others hold it, and this disk does not, is no loss.
+	Wrote map[string]oplog.Clock
 
 	// HeartbeatMax is the longest pause between heartbeats of an idle node.
 	// Shorter finds a lost last message sooner and costs more traffic.

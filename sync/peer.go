@@ -21,6 +21,9 @@ type peer struct {
 	line    lineage
 	greetAt time.Time // zero: no hello is due
 	hello   *hello    // the one under way
+
+	parted map[string]bool // buckets of which it knows that we left them
+	heir   map[string]bool // buckets of which it said, since we began to part, that it keeps them
 }
 
 // A peerDigest is how a peer's bucket stood when it was last heard of, and what
@@ -49,7 +52,7 @@ const (
 func (e *Engine) peer(name string) *peer {
 	p := e.peers[name]
 	if p == nil {
-		p = &peer{name: name, spoke: e.now, digests: map[string]*peerDigest{}}
+		p = &peer{name: name, spoke: e.now, digests: map[string]*peerDigest{}, parted: map[string]bool{}, heir: map[string]bool{}}
 		e.peers[name] = p
 	}
 	return p
@@ -246,6 +249,8 @@ func (e *Engine) unequalBuckets(p *peer) []string {
 	rank := func(name string) int {
 		pd := p.digests[name]
 		switch {
+		case e.parting[name]:
+			return -1
 		case pd == nil:
 			return 1
 		case !pd.last.Same(e.store.Durable(name)):

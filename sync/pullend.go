@@ -257,6 +257,9 @@ func (e *Engine) pullAborted(p *pull, m *oplog.Abort) {
 		b.byKey = true
 		e.dropPull(b)
 		e.want(b, "", 0)
+	case oplog.ReasonUnknown:
+		e.failPull(b)
+		e.noteParted(e.peer(p.donor), []string{b.name})
 	case oplog.ReasonGate:
 		if p.reconcile {
 			e.failPull(b) // which no donor refuses for this

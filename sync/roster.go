@@ -195,10 +195,17 @@ func (e *Engine) holdsUp(m *Member, bucket string, state MemberState) bool {
 
 // Lacking returns, by bucket, which of our writes at the time of HandOver some
 // live master may lack: its name, or none where no live master holds the bucket.
-// It is empty once all is handed over.
+// It is empty once all is handed over. Of a bucket that is parted with it is enough
+// that one has all and keeps it.
 func (e *Engine) Lacking() map[string][]string {
 	lacking := map[string][]string{}
 	for _, bucket := range sorted(e.handing) {
+		if e.parting[bucket] {
+			if none, heirs := e.heirless(bucket); none {
+				lacking[bucket] = heirs
+			}
+			continue
+		}
 		heirs := 0
 		for _, name := range sorted(e.members) {
 			m := e.members[name]
@@ -233,6 +240,7 @@ const handOverEvery = time.Second
 // handOver notes what the others have to have before this node may go.
 func (e *Engine) handOver(buckets []string) {
 	e.handing = map[string]oplog.Clock{}
+	clear(e.parting)
 	for _, name := range buckets {
 		if e.holds(name) {
 			_, e.handing[name] = e.store.DurableState(name)

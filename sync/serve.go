@@ -118,7 +118,7 @@ func (e *Engine) hearPull(from string, m *oplog.Pull, reply string) {
 		return
 	}
 	if m.Compared && s.compared == nil {
-		e.refuseServe(s, oplog.ReasonUnknown, "nothing was compared")
+		e.refuseServe(s, oplog.ReasonFailed, "nothing was compared")
 		return
 	}
 	s.above = m.Clock

@@ -91,7 +91,7 @@ type (
 // kinds are the messages by number, with their fields in order.
 var kinds = []string{
 	"none", "live Bucket Origin First Last Nonce Size Entries", "heartbeat From Wall Stopping Digests",
-	"hello From Greeting Formats MaxBody Digests", "hello_reply From Greeting Formats MaxBody Digests Unknown",
+	"hello From Greeting Formats MaxBody Digests Unknown", "hello_reply From Greeting Formats MaxBody Digests Unknown",
 	"compare Session Bucket Parts", "differ Session Differing", "pull Session Bucket Compared Clock Resume Cursor Reconcile Finals",
 	"begin Session KeyOrder Clock Rows Ahead GCV GCTS HLC Folded Bad", "page Session Number Entries", "end Session Pages Count Cut Cursor",
 	"ack Session Bucket Number", "busy Session RetryAfter", "abort Session Bucket Reason Text", "report From Bucket Clock Floor Folded",

@@ -19,7 +19,7 @@ func (w *World) Check() error {
 	for _, bucket := range w.cfg.Buckets {
 		var views []view
 		for _, n := range w.nodes {
-			if !n.up {
+			if !n.holds(bucket) {
 				continue
 			}
 			v, err := n.view(bucket, false)
@@ -205,7 +205,7 @@ func (w *World) Settled() bool {
 	for _, bucket := range w.cfg.Buckets {
 		var first oplog.Digest
 		for i, n := range w.nodes {
-			if !n.up {
+			if !n.holds(bucket) {
 				return false
 			}
 			b, _ := n.store.Bucket(bucket)

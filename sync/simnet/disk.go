@@ -70,9 +70,7 @@ func (n *Node) actOnStore(a syncer.Action) {
 	case syncer.CloseSnapshot:
 		n.later(n.moment(), func() { n.report(n.donor.Close(a.Session)) })
 	case syncer.JoinBucket:
-		_, err := n.store.Join(a.Bucket)
-		n.report(err)
-		n.tell(syncer.Joined(a))
+		n.joinHeard(a.Bucket)
 	}
 }
 
@@ -155,7 +153,7 @@ func (n *Node) applyNext(bucket string) {
 	if _, doubtful := errors.AsType[*syncer.DoubtfulError](err); doubtful {
 		stale = true
 	}
-	if !errors.Is(err, errFull) && !stale {
+	if !errors.Is(err, errFull) && !stale && n.holds(bucket) {
 		n.reportGap(err)
 	}
 	n.fsync()
@@ -178,7 +176,7 @@ func (n *Node) scrub(a syncer.Scrub, s *store.Scrub) {
 	n.w.Stats.Count[Scrubs]++
 	n.w.Stats.Count[BadRows] += len(s.Found)
 	n.w.note("%s has read %d rows of %s: %d bad, %d sums put right", n.name, s.Rows, a.Bucket, s.Bad, s.Fixed)
-	if !errors.Is(err, errFull) {
+	if !errors.Is(err, errFull) && !errors.Is(err, store.ErrDropped) {
 		n.report(err)
 	}
 	n.fsync()

@@ -12,7 +12,7 @@ import (
 // Collect drops every tombstone that the node covers, whoever may not have it:
 // forced collection, rule G5.
 func (n *Node) Collect(bucket string) {
-	if !n.up || n.full {
+	if !n.holds(bucket) || n.full {
 		return
 	}
 	b, _ := n.store.Bucket(bucket)
@@ -56,7 +56,7 @@ func (l *Ledger) forget(lost *Node) {
 
 func (w *World) survives(lost *Node, bucket string, dot oplog.Dot) bool {
 	for _, n := range w.nodes {
-		if n == lost || !n.up {
+		if n == lost || !n.holds(bucket) {
 			continue
 		}
 		if b, _ := n.store.Bucket(bucket); b.DurableClock().Covers(dot) {

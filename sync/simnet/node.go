@@ -2,6 +2,7 @@ package simnet
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -50,6 +51,7 @@ type Node struct {
 	ordered  bool      // by the operator: that a replica is emptied
 	away     time.Time // since when the node is down
 
+	parting   map[string]bool     // buckets that are being left
 	witnesses map[string]*witness // by bucket, of this life
 	marks     map[string]mark     // by bucket
 	events    []syncer.Raise
@@ -137,6 +139,9 @@ func (n *Node) Start() {
 		panic(fmt.Sprintf("simnet: open %s: %v", n.name, err))
 	}
 	for _, b := range n.w.cfg.Buckets {
+		if slices.Contains(st.Left(), b) {
+			continue
+		}
 		if _, err := st.Join(b); err != nil {
 			panic(fmt.Sprintf("simnet: join %s: %v", b, err))
 		}
@@ -153,8 +158,8 @@ func (n *Node) Start() {
 	n.fenced, n.dirty, n.syncing, n.ordered = false, false, false, false
 	n.donors = map[uint64]string{}
 	n.waiting, n.applies, n.events = map[string][]group{}, map[string][]syncer.Action{}, nil
-	n.witnesses = map[string]*witness{}
-	for _, b := range n.w.cfg.Buckets {
+	n.witnesses, n.parting = map[string]*witness{}, map[string]bool{}
+	for _, b := range st.Buckets() {
 		n.witness(b)
 	}
 	self := oplog.Instance{
@@ -169,11 +174,16 @@ func (n *Node) Start() {
 		panic(fmt.Sprintf("simnet: retired members of %s: %v", n.name, err))
 	}
 	o.Retired, o.Finals = n.retired, n.finals()
+	o.Left, o.Wrote, o.Joins = st.Left(), st.Wrote(), func(string) bool { return true }
 	n.engine = syncer.New(self, carry.View{Store: st}, o)
 	n.w.note("%s starts", n.name)
 	n.step(syncer.Connected{MaxPayload: 1 << 20})
 	for _, b := range n.w.cfg.Buckets {
-		n.step(syncer.Joined{Bucket: b})
+		if n.holds(b) {
+			n.step(syncer.Joined{Bucket: b})
+		} else {
+			n.comeBack(b)
+		}
 	}
 }
 
@@ -257,7 +267,7 @@ func (n *Node) later(d time.Duration, do func()) {
 // Write commits operations as one group. They are acknowledged, and leave the
 // node, when the fsync that follows has ended.
 func (n *Node) Write(bucket string, ops ...store.Op) {
-	if !n.up || n.fenced || n.refuses(bucket) {
+	if !n.up || n.fenced || n.refuses(bucket) || n.parting[bucket] {
 		return
 	}
 	b, ok := n.store.Bucket(bucket)

@@ -10,7 +10,7 @@ import (
 // onDisk notes a message that tells of own writes which are not on disk: rule
 // W4. Whether it arrives makes no difference.
 func (n *Node) onDisk(m oplog.Message) {
-	for _, bucket := range n.w.cfg.Buckets {
+	for _, bucket := range n.store.Buckets() {
 		b, _ := n.store.Bucket(bucket)
 		own, durable := b.Origin(), b.DurableSeq()
 		high := oplog.Seq(0)

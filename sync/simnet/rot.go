@@ -79,7 +79,7 @@ func (w *World) heldTwice(n *Node, bucket, key string) bool {
 		return false
 	}
 	for _, m := range w.nodes {
-		if m == n || !m.up {
+		if m == n || !m.holds(bucket) {
 			continue
 		}
 		b, _ := m.store.Bucket(bucket)

@@ -31,8 +31,9 @@ func (h History) Run() (Stats, error) {
 	}
 	cfg.DoubtFloor, cfg.Operator = int(h.Seed%4)-1, true // 0 is the usual one, above what a bucket here holds
 	cfg.Expire = h.Seed%5 == 2
+	cfg.Part = h.Seed%7 == 4
 	// Of rows that were lost with a disk and such that rotted none could be told.
-	cfg.Rot = h.Seed%3 == 0 && !cfg.Restore && !cfg.Clone
+	cfg.Rot = h.Seed%3 == 0 && !cfg.Restore && !cfg.Clone && !cfg.Part
 	if tune := cfg.Tune; cfg.Fold > 0 {
 		cfg.Tune = func(n *Node) {
 			tune(n)
@@ -133,7 +134,7 @@ func (w *World) lostDisks() bool { return w.Stats.Count[Restores]+w.Stats.Count[
 // collectsWhatAllHave reports whether nothing was collected in the world but
 // what every node had seen: then there is nothing to reconcile.
 func (w *World) collectsWhatAllHave() bool {
-	return !w.cfg.Collect && !w.cfg.Evict && !w.cfg.Retire && !w.cfg.Steps && !w.lostDisks()
+	return !w.cfg.Collect && !w.cfg.Evict && !w.cfg.Part && !w.cfg.Retire && !w.cfg.Steps && !w.lostDisks()
 }
 
 // settleTime is within what virtual time a healed fleet has to be equal. It
@@ -280,6 +281,9 @@ func (w *World) trouble(n, m *Node, rnd *rand.Rand) {
 	if w.cfg.Retire {
 		w.retireOrReadmit(n, m)
 	}
+	if w.cfg.Part {
+		n.Part(w.cfg.Buckets[0])
+	}
 	if w.cfg.Steps {
 		n.SetClock(clocks[rnd.IntN(len(clocks))])
 	}
@@ -324,6 +328,10 @@ func (w *World) digests() string {
 		for _, n := range w.nodes {
 			if !n.up {
 				fmt.Fprintf(&text, "\n  %s is down", n.name)
+				continue
+			}
+			if !n.holds(bucket) {
+				fmt.Fprintf(&text, "\n  %s does not hold %s", n.name, bucket)
 				continue
 			}
 			b, _ := n.store.Bucket(bucket)

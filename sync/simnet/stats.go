@@ -44,6 +44,7 @@ const (
 	Stops
 	Tickets // of clean stops: the next start keeps the epoch
 	Restarts
+	Parts        // of nodes from a bucket
 	Restores     // of an older disk
 	Clones       // of a disk, started under the same name
 	ToldRestored // events
@@ -90,7 +91,7 @@ var names = [kinds]string{
 	Refusals: "batches refused by a full disk", FullDisks: "disks that fill up", SlowDisks: "slow disks", SlowLinks: "slow links",
 	CutPages: "links cut as a page leaves", ClockSteps: "steps of a wall clock", SkewedClocks: "wall clocks that are off", Restarts: "restarts",
 	Stops: "clean stops", Tickets: "epochs kept over them", ToldRestored: "disks told to be others", ToldCloned: "clones told of",
-	Restores: "older disks put back", Clones: "copies of a disk started", Fences: "younger doubles fenced",
+	Parts: "buckets left, and joined again later", Restores: "older disks put back", Clones: "copies of a disk started", Fences: "younger doubles fenced",
 	Evictions: "collections without a member", Returns: "returns of one", Retirements: "members forgotten", Ended: "ended origins told of", Folded: "clocks sent without such", Forced: "tombstones collected by force",
 	Pulls: "pulls", Pages: "pages", Cutoffs: "streams cut", Compared: "clocks compared by parts", Announced: "announced writes",
 	Batches: "atomic batches", Overflows: "overflows of the gap buffer", Stable: "stable tombstones collected", Reconciles: "reconciles",

@@ -113,7 +113,7 @@ func checkForward(v view) error {
 
 // settleMarks takes the marks back to what is on disk: a crash follows.
 func (n *Node) settleMarks() {
-	for _, bucket := range n.w.cfg.Buckets {
+	for _, bucket := range n.store.Buckets() {
 		b, _ := n.store.Bucket(bucket)
 		n.marks[bucket] = mark{b.DurableClock(), b.Durable().Floor}
 	}

@@ -39,6 +39,9 @@ type Config struct {
 	Retire  bool // members are forgotten, and readmitted
 	Rot     bool // rows are damaged on their disk
 	Expire  bool // some writes have an end
+	Part    bool // nodes leave a bucket and come back to it
+
+	Away time.Duration // for how long they do; 0: for some seconds
 	Fold    int  // of how many ended origins the fleet is told at once; 0: of the usual number
 
 	DoubtFloor int  // of stores, as in store.Options

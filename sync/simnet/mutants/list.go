@@ -34,6 +34,11 @@ var directed = map[string][2]string{
 	"C7-rows":      {"./store", "TestConsentNamesRows"},
 	"C7-policy":    {"./store", "TestWhatThePolicyDeletesIsDoubtedToo"},
 	"C7-expiring":  {"./store", "TestLostExpiringRowIsMissed"},
+	"B1-heir":      {"./sync/simnet", "TestTwoCannotLeaveABucketToEachOther"},
+	"B1-fresh":     {"./sync/simnet", "TestBucketStaysWhileAnHeirIsOutOfReach"},
+	"B2-told":      {"./sync/simnet", "TestBucketIsLeftAndJoinedAgain"},
+	"B3-epoch":     {"./store", "TestDroppedBucketJoinedAgain"},
+	"B3-heard":     {"./sync/simnet", "TestBucketIsLeftAndJoinedAgain"},
 	"C7-seen":      {"./sync", "TestOperatorAcceptsWhatHeSaw"},
 	"C7-word":      {"./sync", "TestOperatorLetsRowsGo"},
 	"C6-vouch":     {"./sync", "TestOnlyAMasterThatStaysVouches"},
@@ -297,6 +302,21 @@ var mutants = []mutant{
 	}}},
 	{"W4-publish", "a live message leaves before its writes are on disk", []edit{{
 		"loop.go", "	err := l.node.store.Sync()\n	l.answer(g, err)\n", "	l.publish(g)\n	err := l.node.store.Sync()\n	l.answer(g, err)\n",
+	}}},
+	{"B1-heir", "who parts with a bucket tells others that it keeps it", []edit{{
+		"sync/hello.go", "if !e.holds(d.Bucket) || e.parting[d.Bucket] {", "if !e.holds(d.Bucket) {",
+	}}},
+	{"B1-fresh", "a node counts on one that has not said that it keeps the bucket", []edit{{
+		"sync/part.go", "if p.heir[bucket] && e.handedTo(name, bucket) {", "if e.handedTo(name, bucket) {",
+	}}},
+	{"B2-told", "nobody is told that a bucket was left", []edit{{
+		"sync/part.go", "if len(list) < oplog.MaxDigests && !p.parted[name] {", "if false {",
+	}, {"sync/hello.go", "			answer.Unknown = append(answer.Unknown, d.Bucket)\n", ""}}},
+	{"B3-epoch", "a bucket that is joined again counts its writes anew, under the epoch of before", []edit{{
+		"store/drop.go", "	s.own = oplog.Origin{}\n", "",
+	}}},
+	{"B3-heard", "a bucket that was left is joined for being heard of", []edit{{
+		"sync/engine.go", "e.holds(bucket) || e.left[bucket] ||", "e.holds(bucket) ||",
 	}}},
 	{"I1-early", "live messages leave before the fsync, and a start goes on with the epoch", []edit{
 		{"store/self.go", "Epoch: s.opts.Epoch()}", "Epoch: 7}"},

@@ -1,0 +1,75 @@
+package replicator
+
+import (
+	"context"
+	"fmt"
+
+	"replicator/store"
+	syncer "replicator/sync"
+)
+
+// LeaveBucket has this node give up a bucket: it takes no more writes to it, waits
+// until another live master has all that is in it and keeps it, and deletes it from
+// its disk. The others go on; to end a bucket everywhere, delete its keys. A replica
+// waits for nobody. From then on the bucket is ErrNoBucket here, and is not joined for
+// being heard of, until CreateBucket or a start with its name in Config.Buckets.
+//
+// If ctx ends before, a *NotHandedOverError says what is missing, and all is as it was.
+// With now the node waits for nobody: what only it has is gone. The bucket in which
+// nodes keep what concerns all of them stays.
+func (n *Node) LeaveBucket(ctx context.Context, name string, now bool) error {
+	l, err := n.loop(name)
+	if err != nil {
+		return err
+	}
+	if !n.parting.TryLock() {
+		return ErrLeaving
+	}
+	defer n.parting.Unlock()
+	l.parting.Store(true)
+	if err := n.partWith(ctx, l, now || n.Replica()); err != nil {
+		l.parting.Store(false)
+		n.feed(syncer.HandOver{}) // of nothing
+		return err
+	}
+	if err := n.dropBucket(l); err != nil {
+		return err
+	}
+	n.log.InfoContext(ctx, "left bucket", "bucket", name)
+	return nil
+}
+
+// partWith finishes what was written, and waits for an heir unless told not to.
+func (n *Node) partWith(ctx context.Context, l *loop, now bool) error {
+	if _, err := l.submit(ctx, []store.Op{}); err != nil { // behind it none is written
+		return err
+	}
+	if err := n.store.Sync(); err != nil || now {
+		return err
+	}
+	if err := n.handOver(ctx, []string{l.name}); err != nil {
+		return err
+	}
+	n.feed(syncer.Parting{Bucket: l.name}) // others may be about to leave it, too
+	return n.awaitHeirs(ctx)
+}
+
+// dropBucket ends all that goes on in a bucket, the engine's asking first, and deletes
+// it.
+func (n *Node) dropBucket(l *loop) error {
+	n.feed(syncer.Left{Bucket: l.name, Wrote: l.bucket.Wrote()})
+	n.ask(func() {}) // once this has run nothing more is asked for it
+	err := n.bus.Leave(l.name)
+	l.finishWrites()
+	close(l.gone)
+	<-l.merged
+	l.moved.beat()
+	l.hub.end(noBucket(l.name))
+	n.mu.Lock() // a join in between would be undone
+	defer n.mu.Unlock()
+	delete(n.loops, l.name)
+	if dropped := n.store.Drop(l.name); dropped != nil {
+		return fmt.Errorf("replicator: the bucket is not held any more, but it is still on the disk: %w", dropped)
+	}
+	return err
+}
