@@ -133,6 +133,6 @@ func (l *loop) applied(a store.Applied, err error) {
 	l.moved.beat()
 	l.node.touch(l.name)
 	if l.name == bus.Fleet {
-		l.node.heedRoster()
+		l.node.heedFleet()
 	}
 }

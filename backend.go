@@ -43,7 +43,7 @@ func (n serviceBackend) Write(ctx context.Context, bucket string, ops []api.Writ
 	l, err := n.loop(bucket)
 	if errors.Is(err, ErrNoBucket) && o.CreateBucket {
 		var b *Bucket
-		if b, err = n.CreateBucket(bucket); err == nil {
+		if b, err = n.Node.CreateBucket(bucket); err == nil {
 			l = b.loop
 		}
 	}
@@ -315,6 +315,9 @@ func asAPIError(err error) *api.Error {
 		{as[*RetiredError], api.ErrRetired},
 		{is(ErrNoMember), api.ErrNoMember},
 		{is(ErrNoDoubt), api.ErrNoDoubt},
+		{as[*CreateError], api.ErrMayNotCreate},
+		{is(ErrLeaving), api.ErrLeaving},
+		{as[*PartingError], api.ErrLeaving},
 		{as[*MemberLiveError], api.ErrMemberLive},
 		{as[*NotHandedOverError], api.ErrNotHandedOver},
 		{as[*store.ReadOnlyError], api.ErrReadOnly},

@@ -50,3 +50,24 @@ func (n serviceBackend) Collect(ctx context.Context, bucket string, age time.Dur
 	}
 	return list, nil
 }
+
+// CreateBucket implements api.Backend. A replica may hold what masters have made.
+func (n serviceBackend) CreateBucket(_ context.Context, bucket string) error {
+	_, err := n.Node.CreateBucket(bucket)
+	return apiError(err)
+}
+
+// LeaveBucket implements api.Backend.
+func (n serviceBackend) LeaveBucket(ctx context.Context, bucket string, now bool) error {
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-answerMargin))
+		defer cancel()
+	}
+	return apiError(n.Node.LeaveBucket(ctx, bucket, now))
+}
+
+// SetBuckets implements api.Backend.
+func (n serviceBackend) SetBuckets(ctx context.Context, pattern string, s api.BucketSettings) error {
+	return apiError(n.Node.SetBuckets(ctx, pattern, s))
+}

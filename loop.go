@@ -42,6 +42,8 @@ type loop struct {
 	stopOnce sync.Once
 	stopped  chan struct{} // closed when the last group is on disk and published
 
+	settings atomic.Pointer[BucketSettings] // what is settled for it; never changed in place
+
 	parting atomic.Bool   // the bucket is about to be left: it takes no writes
 	gone    chan struct{} // closed when it has been left: nothing more is merged
 	merged  chan struct{} // closed when the last merge has ended
@@ -63,6 +65,7 @@ type result struct {
 type group struct {
 	written  store.Written
 	requests []*request
+	after    chan struct{} // if set, the group is none, and this is closed in its turn
 }
 
 const (
@@ -102,6 +105,7 @@ func (l *loop) write(ctx context.Context, ops []store.Op) ([]oplog.Entry, error)
 	if err := l.node.refusal(); err != nil {
 		return nil, err
 	}
+	l.giveEnd(ops)
 	return l.submit(ctx, ops)
 }
 
@@ -151,16 +155,25 @@ func (l *loop) stopReason() error {
 // DurabilityInterval a second goroutine follows with fsync and publish.
 func (l *loop) runCommits() error {
 	defer close(l.stopped)
-	finish := l.finish
+	groups := make(chan group, unsyncedGroups)
 	var follower sync.WaitGroup
-	if l.node.cfg.Durability == DurabilityInterval {
-		groups := make(chan group, unsyncedGroups)
-		finish = func(g group) {
+	follower.Go(func() { l.follow(groups) })
+	defer func() { close(groups); follower.Wait() }()
+	following := false // groups may be on their way to the disk
+	finish := func(g group) {
+		switch {
+		case l.durability() == DurabilityInterval:
 			l.answer(g, nil)
 			groups <- g
+			following = true
+			return
+		case following: // that has just been settled: what was written before leaves before
+			done := make(chan struct{})
+			groups <- group{after: done}
+			<-done
+			following = false
 		}
-		follower.Go(func() { l.follow(groups) })
-		defer func() { close(groups); follower.Wait() }()
+		l.finish(g)
 	}
 	for {
 		select {
@@ -264,7 +277,7 @@ func (l *loop) admit(requests []*request) []*request {
 	var refusal error
 	switch reason := l.node.retired.Load(); {
 	case l.parting.Load():
-		refusal = &RetiredError{Reason: fmt.Sprintf("node %s is leaving bucket %s", l.node.Name(), l.name)}
+		refusal = &PartingError{Node: l.node.Name(), Bucket: l.name}
 	case reason != nil && l.name != bus.Fleet:
 		refusal = &RetiredError{Reason: *reason}
 	default:
@@ -302,14 +315,21 @@ func (l *loop) follow(groups <-chan group) {
 }
 
 func (l *loop) publishSynced(list []group) {
-	if err := l.node.store.Sync(); err != nil {
+	err := l.node.store.Sync()
+	if err != nil {
 		l.node.log.Error("sync failed, the last writes may be lost in a crash", "bucket", l.name, "error", err)
-		return
 	}
 	for _, g := range list {
-		l.publish(g)
+		switch {
+		case g.after != nil:
+			close(g.after)
+		case err == nil:
+			l.publish(g)
+		}
 	}
-	l.synced()
+	if err == nil {
+		l.synced()
+	}
 }
 
 func (l *loop) synced() {

@@ -113,8 +113,8 @@ func (n *Node) retirement(roster map[string]syncer.Retired) *string {
 	return &reason
 }
 
-// heedRoster tells the engine of rows in the fleet's bucket that may be new.
-func (n *Node) heedRoster() {
+// heedFleet follows rows in the fleet's bucket that may be new.
+func (n *Node) heedFleet() {
 	n.telling.Lock() // the engine keeps the last roster that it is given
 	defer n.telling.Unlock()
 	if roster, ok := n.takeRoster(); ok {
@@ -123,6 +123,7 @@ func (n *Node) heedRoster() {
 	if finals := n.readFinals(); finals != nil {
 		n.feed(syncer.Finals{Clocks: finals})
 	}
+	n.heedSettings()
 }
 
 // readFinals reads which origins are written no more; nil if the store cannot tell.
@@ -160,7 +161,7 @@ func (n *Node) tellFleet(ctx context.Context, ops ...store.Op) (Entry, error) {
 	if err != nil {
 		return Entry{}, err
 	}
-	n.heedRoster()
+	n.heedFleet()
 	return entries[0], nil
 }
 

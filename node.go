@@ -40,6 +40,8 @@ type Node struct {
 	fence  atomic.Pointer[string]
 	online atomic.Bool
 
+	settings atomic.Pointer[map[string]BucketSettings] // of the fleet; never changed in place
+
 	roster  atomic.Pointer[map[string]syncer.Retired] // who has left or was forgotten; never changed in place
 	retired atomic.Pointer[string]                    // why this node is one of them, or about to be
 	leaving atomic.Bool
@@ -156,7 +158,9 @@ func (n *Node) start() error {
 		Joins: n.mayJoin, Left: n.store.Left(), Wrote: n.store.Wrote(), Members: members, Retired: roster, Finals: n.readFinals(), EvictAfter: n.cfg.EvictAfter, EvictReplicasAfter: n.cfg.EvictReplicasAfter,
 		CollectEvery: n.cfg.CollectEvery, ScrubEvery: n.cfg.ScrubEvery,
 	})
+	n.heedSettings()
 	n.group.Go(n.runEngine)
+	n.group.Go(n.runCollectAfter)
 	n.group.Go(n.runSync)
 	if err := n.bus.Start(); err != nil {
 		return err
@@ -222,10 +226,16 @@ func (n *Node) Bucket(name string) (*Bucket, error) {
 }
 
 // CreateBucket makes this node hold a bucket, and with it, since they hear of
-// it, every node that holds all buckets. One that is held already is returned.
+// it, every node that holds all buckets. One that is held already is returned. A
+// *CreateError refuses one that nobody holds, if it may not be made here.
 func (n *Node) CreateBucket(name string) (*Bucket, error) {
 	if err := bus.ValidBucket(name); err != nil {
 		return nil, err
+	}
+	if _, err := n.held(name); errors.Is(err, ErrNoBucket) {
+		if err := n.mayCreate(name); err != nil {
+			return nil, err
+		}
 	}
 	l, err := n.join(name)
 	if err != nil {
@@ -288,6 +298,7 @@ func (n *Node) hold(name string) (l *loop, begun bool, err error) {
 		return nil, false, err
 	}
 	l = newLoop(n, b, name)
+	l.settle(*n.settings.Load())
 	n.loops[name] = l
 	n.group.Go(l.runCommits)
 	n.group.Go(l.runApplies)

@@ -8,6 +8,13 @@ import (
 	syncer "replicator/sync"
 )
 
+// A PartingError refuses a write to a bucket that the node is about to leave.
+type PartingError struct{ Node, Bucket string }
+
+func (e *PartingError) Error() string {
+	return fmt.Sprintf("replicator: node %s is leaving bucket %s: write to another node", e.Node, e.Bucket)
+}
+
 // LeaveBucket has this node give up a bucket: it takes no more writes to it, waits
 // until another live master has all that is in it and keeps it, and deletes it from
 // its disk. The others go on; to end a bucket everywhere, delete its keys. A replica

@@ -57,8 +57,11 @@ func TestBucketIsLeft(t *testing.T) {
 			t.Errorf("%s of a bucket that was left: %v", what, err)
 		}
 	}
-	for range orders.Watch(t.Context(), replicator.WatchOptions{}) {
-		break // with the error, not for ever
+	for _, err := range orders.Watch(t.Context(), replicator.WatchOptions{}) {
+		if !errors.Is(err, replicator.ErrNoBucket) {
+			t.Errorf("a watch of it: %v", err)
+		}
+		break
 	}
 	heir, err := b.Bucket("orders")
 	if err != nil {
@@ -133,7 +136,7 @@ func TestBucketIsLeftUnderLoad(t *testing.T) {
 	stop()
 	writers.Wait()
 	own.Range(func(_, err any) bool {
-		if _, parting := errors.AsType[*replicator.RetiredError](err.(error)); !parting && !errors.Is(err.(error), replicator.ErrNoBucket) {
+		if _, parting := errors.AsType[*replicator.PartingError](err.(error)); !parting && !errors.Is(err.(error), replicator.ErrNoBucket) {
 			t.Errorf("a writer ended with %v", err)
 		}
 		return true

@@ -16,7 +16,7 @@ import (
 // peers. It asks the engine and returns within ctx.
 func (n *Node) Status(_ context.Context) api.Status {
 	s := api.Status{
-		Node: n.Name(), Role: api.Role(n.Replica()), Version: n.Version(), Ready: n.Ready(), Online: n.online.Load(), Joins: n.cfg.Buckets,
+		Node: n.Name(), Role: api.Role(n.Replica()), Version: n.Version(), Ready: n.Ready(), Online: n.online.Load(), Joins: n.cfg.Buckets, Left: n.store.Left(),
 	}
 	switch fence, retired := n.fence.Load(), n.retired.Load(); {
 	case fence != nil:

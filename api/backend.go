@@ -69,6 +69,17 @@ type Backend interface {
 	// Collect drops the tombstones of the bucket, of all where it is empty, that
 	// are older than age, whoever may not have them.
 	Collect(ctx context.Context, bucket string, age time.Duration) ([]BucketCollected, error)
+	// CreateBucket has the node hold a bucket. ErrMayNotCreate if nobody holds it yet
+	// and none may be made here.
+	CreateBucket(ctx context.Context, bucket string) error
+	// LeaveBucket has the node give up a bucket, once others have all of it or, if now
+	// is set, at once. ErrNotHandedOver if ctx ends before.
+	LeaveBucket(ctx context.Context, bucket string, now bool) error
+	// Settings returns what is settled for buckets, by name or pattern. The map is the
+	// caller's.
+	Settings() map[string]BucketSettings
+	// SetBuckets replaces the settings of a name or pattern, which were checked.
+	SetBuckets(ctx context.Context, pattern string, s BucketSettings) error
 	// AcceptReconcile lets a reconcile of the bucket that waits remove its rows,
 	// and tells how many. ErrNoDoubt if none waits.
 	AcceptReconcile(ctx context.Context, bucket string, seen Doubt) (Doubt, error)

@@ -183,6 +183,7 @@ type verifyBody struct {
 type NodeDigests struct {
 	Node    string         `json:"node"`
 	Joins   []string       `json:"joins,omitempty"` // as in Status
+	Left    []string       `json:"left,omitempty"`  // likewise
 	Buckets []BucketDigest `json:"buckets"`
 }
 

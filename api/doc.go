@@ -2,7 +2,7 @@
 // serves it and the client that speaks to it, from one definition of every verb.
 //
 // A verb is asked on <prefix>.<bucket>.api.<node>.<verb>. Status, verify, sync
-// and collect of all buckets, and what concerns members, name the bucket _fleet. The verbs get, put, del, ls and
+// and collect of all buckets, settings, bucketset, and what concerns members, name the bucket _fleet. The verbs get, put, del, ls and
 // status are also served on <prefix>.<bucket>.api.any.<verb>, by any one node;
 // a request to any has to fit one message. With the header Replicator-After and tokens
 // a read waits until the node has seen them.
@@ -35,6 +35,17 @@
 //	forget  body: {"node","force"}    reply: {"v":1,"node","member"}
 //	readmit body: {"node"}            reply: as forget
 //	collect body: {"older_than_ms"}   reply: {"v":1,"node","buckets":[{"bucket","rows"}]}
+//	bucketinfo
+//	        body: nothing             reply: {"v":1,"node"}, a [BucketStatus] and "settings"
+//	bucketcreate
+//	        body: nothing             reply: {"v":1,"node","bucket"}; the node holds it
+//	bucketleave
+//	        body: {"now"}             reply: as bucketcreate; the node holds it no more
+//	settings
+//	        body: nothing             reply: {"v":1,"node","settings":{pattern: [BucketSettings]}}
+//	bucketset
+//	        body: {"buckets","settings"}
+//	                                  reply: as settings; they replace what the pattern had
 //	reconcile
 //	        body: {"v":1,"accept":true,"removes","empties"}: what was seen of a [Doubt]
 //	                                  reply: {"v":1,"node","bucket"} and the [Doubt]

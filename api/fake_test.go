@@ -28,6 +28,7 @@ type fake struct {
 	mu       sync.Mutex // guards all below
 	rows     map[string]map[string]oplog.Entry
 	lost     []api.Lost // of bucket default
+	settings map[string]api.BucketSettings
 	seq      uint64
 	unready  bool
 	watchers map[chan api.WatchEvent]string
@@ -39,7 +40,7 @@ type fake struct {
 func newFake(name string) *fake {
 	f := &fake{
 		name: name, rows: map[string]map[string]oplog.Entry{}, watchers: map[chan api.WatchEvent]string{},
-		blocked: make(chan struct{}, 64),
+		blocked: make(chan struct{}, 64), settings: map[string]api.BucketSettings{},
 	}
 	f.rows["default"] = map[string]oplog.Entry{}
 	return f
@@ -48,6 +49,41 @@ func newFake(name string) *fake {
 func (f *fake) Name() string    { return f.name }
 func (f *fake) Replica() bool   { return f.replica }
 func (f *fake) Version() string { return "v1.2.3" }
+
+func (f *fake) CreateBucket(_ context.Context, bucket string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.rows[bucket] == nil {
+		f.rows[bucket] = map[string]oplog.Entry{}
+	}
+	return nil
+}
+
+func (f *fake) LeaveBucket(_ context.Context, bucket string, now bool) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case f.rows[bucket] == nil:
+		return api.ErrNoBucket
+	case !now:
+		return api.ErrNotHandedOver
+	}
+	delete(f.rows, bucket)
+	return nil
+}
+
+func (f *fake) Settings() map[string]api.BucketSettings {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return maps.Clone(f.settings)
+}
+
+func (f *fake) SetBuckets(_ context.Context, pattern string, s api.BucketSettings) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.settings[pattern] = s
+	return nil
+}
 
 func (f *fake) Ready() bool {
 	f.mu.Lock()

@@ -14,7 +14,8 @@ type Status struct {
 	Online  bool           `json:"online"`          // connected to NATS
 	Fenced  string         `json:"fenced"`          // why writes are refused; empty: they are not
 	NoWrite string         `json:"read_only"`       // why the store takes no writes; empty: it does
-	Joins   []string       `json:"joins,omitempty"` // the buckets it is set to hold; none: every bucket heard of
+	Joins   []string       `json:"joins,omitempty"` // the buckets it is set to hold, by name or pattern; none: every bucket heard of
+	Left    []string       `json:"left,omitempty"`  // those it was told to hold no more
 	Buckets []BucketStatus `json:"buckets"`
 	Peers   []PeerStatus   `json:"peers"`
 	Members []MemberStatus `json:"members"`

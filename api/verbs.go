@@ -41,6 +41,12 @@ const (
 	verbCollect = "collect"
 
 	verbReconcile = "reconcile"
+
+	verbInfo         = "bucketinfo"
+	verbCreateBucket = "bucketcreate"
+	verbLeaveBucket  = "bucketleave"
+	verbSettings     = "settings"
+	verbSet          = "bucketset"
 )
 
 // anyVerbs are those that any node may answer: one request, one reply. Those of
@@ -76,6 +82,12 @@ func (h *Handlers) table() map[string]handler {
 		verbCollect: h.ready(h.collect),
 
 		verbReconcile: h.ready(h.reconcile),
+
+		verbInfo:         h.ready(h.bucketInfo),
+		verbCreateBucket: h.ready(h.createBucket),
+		verbLeaveBucket:  h.ready(h.leaveBucket),
+		verbSettings:     h.ready(h.settings),
+		verbSet:          h.ready(h.setBuckets),
 	}
 }
 

@@ -111,7 +111,8 @@ func (h *Handlers) verify(ctx context.Context, r *request) (*reply, error) {
 	if err != nil {
 		return nil, err
 	}
+	st := h.backend.Status(ctx)
 	return &reply{body: mustJSON(verifyBody{V: 1, NodeDigests: NodeDigests{
-		Node: h.backend.Name(), Joins: h.backend.Status(ctx).Joins, Buckets: digests,
+		Node: h.backend.Name(), Joins: st.Joins, Left: st.Left, Buckets: digests,
 	}})}, nil
 }

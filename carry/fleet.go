@@ -77,6 +77,16 @@ func Retired(s *store.Store) (map[string]syncer.Retired, error) {
 	return nodes, bad
 }
 
+// FleetRows yields the rows of syncer.Fleet with that prefix that are no tombstones, at
+// most limit. After an error that is store.IsCorrupt others may follow.
+func FleetRows(s *store.Store, prefix string, limit int) iter.Seq2[oplog.Entry, error] {
+	b, ok := s.Bucket(syncer.Fleet)
+	if !ok {
+		return func(func(oplog.Entry, error) bool) {}
+	}
+	return fleetRows(b, prefix, limit)
+}
+
 // fleetRows yields the rows with that prefix that are no tombstones, and goes on
 // behind one that is not what was written: a node has to start though one rots.
 func fleetRows(b *store.Bucket, prefix string, limit int) iter.Seq2[oplog.Entry, error] {

@@ -28,31 +28,3 @@ func (s *Server) status(w http.ResponseWriter, r *http.Request, _ target) error 
 	}
 	return s.do(w, r, api.Call{Verb: "status"})
 }
-
-// A bucketList names the buckets that the node holds.
-type bucketList struct {
-	V       int                `json:"v"`
-	Node    string             `json:"node"`
-	Buckets []api.BucketStatus `json:"buckets"`
-}
-
-func (s *Server) listBuckets(w http.ResponseWriter, r *http.Request, _ target) error {
-	if _, err := params(r); err != nil {
-		return err
-	}
-	st := s.backend.Status(r.Context())
-	return s.json(w, bucketList{V: 1, Node: st.Node, Buckets: st.Buckets})
-}
-
-func (s *Server) bucketInfo(w http.ResponseWriter, r *http.Request, t target) error {
-	if _, err := params(r); err != nil {
-		return err
-	}
-	st := s.backend.Status(r.Context())
-	for i := range st.Buckets {
-		if st.Buckets[i].Name == t.bucket {
-			return s.json(w, st.Buckets[i])
-		}
-	}
-	return api.ErrNoBucket.With("node %s holds no bucket %s", st.Node, t.bucket)
-}

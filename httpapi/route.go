@@ -57,6 +57,9 @@ func (s *Server) route(path string) (map[string]action, target, error) {
 	if fixed := s.fixed(path); fixed != nil {
 		return fixed, target{}, nil
 	}
+	if pattern, ok := strings.CutPrefix(path, "/v1/settings/"); ok {
+		return s.ofSettings(pattern)
+	}
 	rest, ok := strings.CutPrefix(path, "/v1/buckets/")
 	if !ok {
 		return nil, target{}, errNoRoute
@@ -87,6 +90,18 @@ func (s *Server) route(path string) (map[string]action, target, error) {
 	return nil, t, errNoRoute
 }
 
+// ofSettings finds what there is for a name or pattern of buckets.
+func (s *Server) ofSettings(escaped string) (map[string]action, target, error) {
+	pattern, err := url.PathUnescape(escaped)
+	if err == nil {
+		err = api.CheckBuckets(pattern)
+	}
+	if err != nil {
+		return nil, target{}, api.ErrBadBucket.With("%s", err)
+	}
+	return map[string]action{http.MethodPut: s.setBuckets, http.MethodDelete: s.unsetBuckets}, target{bucket: pattern}, nil
+}
+
 func (s *Server) fixed(path string) map[string]action {
 	get := func(do action) map[string]action { return map[string]action{http.MethodGet: do} }
 	switch path {
@@ -102,6 +117,8 @@ func (s *Server) fixed(path string) map[string]action {
 		return get(s.openAPI)
 	case "/v1/buckets":
 		return get(s.listBuckets)
+	case "/v1/settings":
+		return get(s.settings)
 	}
 	return nil
 }
@@ -109,7 +126,7 @@ func (s *Server) fixed(path string) map[string]action {
 func (s *Server) ofBucket(what string) map[string]action {
 	switch what {
 	case "":
-		return map[string]action{http.MethodGet: s.bucketInfo}
+		return map[string]action{http.MethodGet: s.bucketInfo, http.MethodPut: s.createBucket, http.MethodDelete: s.leaveBucket}
 	case "keys":
 		return map[string]action{http.MethodGet: s.list, http.MethodDelete: s.deletePrefix}
 	case "watch":

@@ -4,15 +4,17 @@ import (
 	"encoding/binary"
 	"errors"
 	"sync"
+	"sync/atomic"
 
 	"replicator/oplog"
 )
 
 // A Bucket is the unit of replication: its own rows, log, clock and hash.
 type Bucket struct {
-	s    *Store
-	id   uint32
-	name string
+	s      *Store
+	id     uint32
+	name   string
+	policy atomic.Pointer[Policy] // of its own; none, or an empty one: that of the options
 
 	mu      sync.Mutex // held over read-check and commit; guards all below
 	state   state

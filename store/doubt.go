@@ -114,7 +114,7 @@ func (b *Bucket) removes(key, value []byte) (removed *row, size int, err error) 
 	if err != nil {
 		return nil, 0, &CorruptError{Bucket: b.name, Key: stageKey(b.id, key), Reason: err.Error()}
 	}
-	if v.reissue && b.s.opts.Ambiguous == Keep {
+	if v.reissue && b.ambiguous() == Keep {
 		return nil, size, nil
 	}
 	r, err := b.anyRow(b.s.kv, key)

@@ -114,7 +114,7 @@ func (t *tx) observe(now time.Time, e *oplog.Entry, a *Applied) {
 // policy says: all will agree on that. Its timestamp is as low as can be: what
 // somebody wrote since should beat it.
 func (t *tx) reissue(now time.Time, s *slot, a *Applied) error {
-	return t.reissueAs(now, t.b.s.opts.Ambiguous, s, a)
+	return t.reissueAs(now, t.b.ambiguous(), s, a)
 }
 
 func (t *tx) reissueAs(now time.Time, policy Policy, s *slot, a *Applied) error {

@@ -29,6 +29,17 @@ func ParsePolicy(s string) (Policy, error) {
 	return "", fmt.Errorf("store: policy %q: want keep, delete or park", s)
 }
 
+// SetAmbiguous has the bucket follow a policy of its own; empty stands for that of the
+// store's options.
+func (b *Bucket) SetAmbiguous(p Policy) { b.policy.Store(&p) }
+
+func (b *Bucket) ambiguous() Policy {
+	if p := b.policy.Load(); p != nil && *p != "" {
+		return *p
+	}
+	return b.s.opts.Ambiguous
+}
+
 // An Ambiguity is a put that may be older than a delete which was collected
 // here, and what was written in its place.
 type Ambiguity struct {

@@ -34,6 +34,7 @@ type Engine struct {
 	handAt   time.Time              // when they are asked next
 	doubles  map[oplog.Nonce]int64  // instances with our name: their wall clock when first heard
 	joining  map[string]time.Time   // buckets asked to be joined, when
+	spoken   map[string]bool        // buckets of users that others have spoken of
 	left     map[string]bool        // buckets not held any more
 	wrote    map[string]oplog.Clock // by bucket once left, what this node wrote there
 	parting  map[string]bool        // buckets held that are about to be left
@@ -62,7 +63,7 @@ func New(self oplog.Instance, store Store, o Options) *Engine {
 		peers: map[string]*peer{}, buckets: map[string]*bucket{},
 		pulls: map[uint64]*pull{}, hellos: map[uint64]*peer{},
 		serves: map[serveKey]*serve{}, reading: map[uint64]*serve{},
-		doubles: map[oplog.Nonce]int64{}, joining: map[string]time.Time{}, members: map[string]*Member{},
+		doubles: map[oplog.Nonce]int64{}, joining: map[string]time.Time{}, spoken: map[string]bool{}, members: map[string]*Member{},
 		told: map[string]MemberState{}, retired: o.Retired, left: map[string]bool{}, wrote: map[string]oplog.Clock{}, parting: map[string]bool{},
 	}
 	for _, name := range o.Left {
@@ -335,6 +336,9 @@ func (e *Engine) holds(bucket string) bool { return e.buckets[bucket] != nil }
 // meet asks for a bucket somebody spoke of, if this node is to hold it.
 func (e *Engine) meet(bucket string) {
 	reserved := strings.HasPrefix(bucket, "_") || bucket == "reply" || bucket == "apireply"
+	if !reserved && len(e.spoken) < oplog.MaxBucket {
+		e.spoken[bucket] = true
+	}
 	if reserved || e.holds(bucket) || e.left[bucket] || e.opt.Joins == nil || !e.opt.Joins(bucket) {
 		return
 	}

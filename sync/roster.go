@@ -179,6 +179,9 @@ func (e *Engine) Members() []MemberStatus {
 	return out
 }
 
+// Known reports whether this node holds a bucket, or has heard that another one does.
+func (e *Engine) Known(bucket string) bool { return e.holds(bucket) || e.spoken[bucket] }
+
 // holdsUp reports whether tombstones of the bucket wait for the member: it has
 // said nothing yet, or is silent and last said less than we have. One that is
 // heard catches up by itself.

@@ -33,6 +33,7 @@ type cli struct {
 	Reached    reachedCmd    `cmd:"" help:"Ask which nodes have a write on their disks."`
 	Verify     verifyCmd     `cmd:"" help:"Ask every node whether all copies are the same."`
 	Conflicts  conflictsCmd  `cmd:"" help:"Show writes that lost to others, and take them back."`
+	Bucket     bucketCmd     `cmd:"" help:"Make, list, settle and leave buckets."`
 	Members    membersCmd    `cmd:"" help:"List the nodes of the fleet, and how they stand."`
 	Leave      leaveCmd      `cmd:"" help:"Have a node leave the fleet for good."`
 	Forget     forgetCmd     `cmd:"" help:"Give up on a node that does not come back."`

@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"replicator"
+	"replicator/api"
 	"replicator/embedded"
 	"replicator/oplog"
 )
@@ -34,7 +35,7 @@ type serveCmd struct {
 	Listen     string        `placeholder:"HOST:PORT" env:"REPLICATOR_LISTEN" help:"Where the embedded NATS server takes clients (127.0.0.1:4222)."`
 	Join       []string      `placeholder:"URL" env:"REPLICATOR_JOIN" help:"Hub the embedded NATS server is a leaf of, as nats-leaf://hub:7422."`
 	NatsConfig string        `placeholder:"FILE" env:"REPLICATOR_NATS_CONFIG" help:"Native nats-server configuration for the embedded server. SIGHUP reads it again."`
-	Bucket     []string      `short:"b" env:"REPLICATOR_BUCKETS" setting:"buckets" help:"Hold only these buckets. Default: every bucket heard of."`
+	Bucket     []string      `short:"b" env:"REPLICATOR_BUCKETS" setting:"buckets" help:"Hold only these buckets: names, or with a * at the end all heard of that begin so. Default: every bucket heard of."`
 	Codec      string        `enum:"msgpack,json" default:"msgpack" env:"REPLICATOR_CODEC" help:"How this node writes messages: ${enum}. It reads both."`
 	Replica    bool          `env:"REPLICATOR_REPLICA" help:"Only follow: pull, take live writes, serve reads and other nodes, and never write. The data folder must be one that never wrote."`
 	EvictAfter time.Duration `default:"30d" env:"REPLICATOR_EVICT_AFTER" help:"How long a node may be silent before deletes are forgotten without it. One that returns later compares all its rows with another's."`
@@ -71,8 +72,8 @@ func (c *serveCmd) check(flags *globals) error {
 		}
 	}
 	for _, name := range c.Bucket {
-		if err := checkBucket(name); err != nil {
-			return err
+		if err := api.CheckBuckets(name); err != nil {
+			return usage(err)
 		}
 	}
 	if err := c.checkHTTP(); err != nil {

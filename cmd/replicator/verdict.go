@@ -179,7 +179,10 @@ func compare(all []api.NodeDigests) verdict {
 
 // lacks reports whether a node should hold a bucket and does not.
 func lacks(d api.NodeDigests, bucket string) bool {
-	if len(d.Joins) > 0 && !slices.Contains(d.Joins, bucket) {
+	if slices.Contains(d.Left, bucket) {
+		return false
+	}
+	if len(d.Joins) > 0 && !slices.ContainsFunc(d.Joins, func(pattern string) bool { return api.Among(pattern, bucket) }) {
 		return false
 	}
 	return !slices.ContainsFunc(d.Buckets, func(b api.BucketDigest) bool { return b.Bucket == bucket })

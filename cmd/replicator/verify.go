@@ -194,7 +194,7 @@ func askAll(ctx context.Context, client *api.Client, bucket, prefix string) ([]a
 		if errors.Is(err, api.ErrNoBucket) {
 			d, err = api.NodeDigests{Node: n.Node}, nil
 			if st, e := client.StatusOf(ctx, n.Node); e == nil {
-				d.Joins = st.Joins
+				d.Joins, d.Left = st.Joins, st.Left
 			}
 		}
 		if err != nil {

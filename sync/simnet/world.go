@@ -42,7 +42,7 @@ type Config struct {
 	Part    bool // nodes leave a bucket and come back to it
 
 	Away time.Duration // for how long they do; 0: for some seconds
-	Fold    int  // of how many ended origins the fleet is told at once; 0: of the usual number
+	Fold int           // of how many ended origins the fleet is told at once; 0: of the usual number
 
 	DoubtFloor int  // of stores, as in store.Options
 	Operator   bool // who accepts, after a while, what a reconcile would remove
