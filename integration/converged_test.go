@@ -64,7 +64,10 @@ func sameExports(tb testing.TB, bucket string, nodes []*node) {
 func (n *node) sortedExport(bucket string) []byte {
 	n.tb.Helper()
 	r := n.cli("export", "-b", bucket).ok(n.tb)
-	lines := slices.Collect(bytes.Lines(r.stdout))
+	return joinSorted(slices.Collect(bytes.Lines(r.stdout)))
+}
+
+func joinSorted(lines [][]byte) []byte {
 	slices.SortFunc(lines, bytes.Compare)
 	return bytes.Join(lines, nil)
 }

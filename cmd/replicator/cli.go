@@ -26,6 +26,7 @@ type cli struct {
 	Watch      watchCmd      `cmd:"" help:"Print changes as they happen."`
 	Status     statusCmd     `cmd:"" help:"Tell how a node stands."`
 	Import     importCmd     `cmd:"" help:"Write many values from lines of JSON."`
+	Adopt      adoptCmd      `cmd:"" help:"Write all keys of another program's Pebble directory."`
 	Batch      batchCmd      `cmd:"" help:"Write many values as one: all or nothing."`
 	Export     exportCmd     `cmd:"" help:"Print all keys and values as lines of JSON."`
 	Sync       syncCmd       `cmd:"" help:"Pull and push until in sync."`

@@ -47,8 +47,7 @@ func (c *importCmd) Run(a *app) error {
 	bar := newMeter(a.err, "import", size, decor.CountersKibiByte("% .1f / % .1f"))
 	defer bar.close()
 	im := newImporter(a.ctx, client, c.Bucket, api.LoadOptions{Create: c.Create, SkipUnchanged: true})
-	im.skipBad, im.timeout = c.SkipBad, max(importTimeout, a.flags.Timeout)
-	im.bad = func(err error) { _, _ = fmt.Fprintln(a.err, "replicator: skipped "+plainLine(err.Error())) }
+	im.skipBad, im.timeout, im.bad = c.SkipBad, max(importTimeout, a.flags.Timeout), a.skipped
 	t, err := im.read(newLineReader(in), bar.add)
 	bar.close()
 	if err != nil {
@@ -75,7 +74,7 @@ func (c *importCmd) open(a *app) (io.ReadCloser, int64, error) {
 // stopped says how far an import came that did not come to its end.
 func (c *importCmd) stopped(t tally, err error) error {
 	done := t.Written + t.Unchanged
-	if isLineError(err) {
+	if isRecordError(err) {
 		return fmt.Errorf("%w; %d lines were imported, --skip-bad goes on after a bad one", err, done)
 	}
 	if done == 0 {
@@ -92,6 +91,15 @@ func (c *importCmd) print(a *app, t tally) error {
 	if t.Bad > 0 {
 		bad = fmt.Sprintf(", %d bad lines skipped", t.Bad)
 	}
+	return a.printTally(t, bad)
+}
+
+// skipped names a record that is left out.
+func (a *app) skipped(err error) {
+	_, _ = fmt.Fprintln(a.err, "replicator: skipped "+plainLine(err.Error()))
+}
+
+func (a *app) printTally(t tally, bad string) error {
 	if t.Written == 0 {
 		return a.printf("nothing to write: %d keys unchanged%s\n", t.Unchanged, bad)
 	}

@@ -33,6 +33,31 @@ type loader interface {
 	Load(ctx context.Context, bucket string, lines []byte, o api.LoadOptions) (api.LoadResult, error)
 }
 
+// A records hands out records, one after the other.
+type records interface {
+	// next returns the next record, a *recordError for one that cannot be
+	// written, after which the next can be read, or io.EOF.
+	next() (api.Record, error)
+	// last tells of the record before: the number of its line, 0 if it was in
+	// none, and by how much it moves the meter.
+	last() (number, size int)
+}
+
+// A recordError says which record cannot be written.
+type recordError struct {
+	Where string
+	Err   error
+}
+
+func (e *recordError) Error() string { return e.Where + ": " + e.Err.Error() }
+
+func (e *recordError) Unwrap() error { return e.Err }
+
+func isRecordError(err error) bool {
+	_, ok := errors.AsType[*recordError](err)
+	return ok
+}
+
 // An importer gathers records into loads and keeps several of them in flight.
 //
 // Loads overtake each other. So that the last line of a key wins, a key is
@@ -42,7 +67,7 @@ type importer struct {
 	bucket  string
 	options api.LoadOptions
 	skipBad bool
-	bad     func(error) // told of each bad line that is skipped
+	bad     func(error) // told of each bad record that is skipped
 	timeout time.Duration
 
 	ctx     context.Context //nolint:containedctx // of one import, from newImporter to finish
@@ -60,7 +85,15 @@ type importer struct {
 type load struct {
 	lines   []byte
 	keys    []string
-	numbers []int // of the lines
+	numbers []int // of the lines; 0 is none
+}
+
+// where names one record of the load.
+func (l *load) where(i int) string {
+	if l.numbers[i] > 0 {
+		return lineName(l.numbers[i])
+	}
+	return keyName([]byte(l.keys[i]))
 }
 
 func newImporter(ctx context.Context, l loader, bucket string, o api.LoadOptions) *importer {
@@ -72,15 +105,15 @@ func newImporter(ctx context.Context, l loader, bucket string, o api.LoadOptions
 	return im
 }
 
-// read imports all lines. The tally counts what was done, also beside an error.
-func (im *importer) read(lines *lineReader, step func(bytes int)) (tally, error) {
+// read imports all records. The tally counts what was done, also beside an error.
+func (im *importer) read(from records, step func(size int)) (tally, error) {
 	begun := time.Now()
-	err := im.readAll(lines, step)
-	if err == nil || isLineError(err) {
+	err := im.readAll(from, step)
+	if err == nil || isRecordError(err) {
 		im.flush()
 	}
 	im.loads.Wait()
-	if cause := context.Cause(im.ctx); cause != nil && !isLineError(err) {
+	if cause := context.Cause(im.ctx); cause != nil && !isRecordError(err) {
 		err = cause
 	}
 	im.cancel(nil)
@@ -88,24 +121,20 @@ func (im *importer) read(lines *lineReader, step func(bytes int)) (tally, error)
 	return im.tally, err
 }
 
-func isLineError(err error) bool {
-	_, ok := errors.AsType[*lineError](err)
-	return ok
-}
-
-func (im *importer) readAll(lines *lineReader, step func(bytes int)) error {
+func (im *importer) readAll(from records, step func(size int)) error {
 	for im.ctx.Err() == nil {
-		r, err := lines.next()
-		step(lines.size)
+		r, err := from.next()
+		number, size := from.last()
+		step(size)
 		switch {
 		case errors.Is(err, io.EOF):
 			return nil
-		case isLineError(err) && im.skipBad:
+		case isRecordError(err) && im.skipBad:
 			im.skip(err)
 		case err != nil:
 			return err
 		default:
-			im.add(&r, lines.number)
+			im.add(&r, number)
 		}
 	}
 	return context.Cause(im.ctx)
@@ -215,7 +244,7 @@ func (im *importer) count(l *load, res api.LoadResult) error {
 			im.tally.Unchanged++ // a deleted key that was not there
 			continue
 		}
-		err := &lineError{Number: l.numbers[e.Index], Err: e.Error}
+		err := &recordError{Where: l.where(e.Index), Err: e.Error}
 		if !im.skipBad || e.Error.Status >= 500 || e.Error.Code == api.ErrFenced.Code {
 			return err
 		}

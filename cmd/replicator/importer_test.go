@@ -143,13 +143,13 @@ func TestBadLinesAreNamedAndSkipped(t *testing.T) {
 func TestBadLineStopsImportWhichKeepsWhatCameBefore(t *testing.T) {
 	s := &shelf{}
 	got, _, err := s.take(t, mixed, false)
-	var line *lineError
-	if !errors.As(err, &line) || line.Number != 3 || got.Written != 1 || len(s.values) != 1 {
+	var line *recordError
+	if !errors.As(err, &line) || line.Where != "line 3" || got.Written != 1 || len(s.values) != 1 {
 		t.Errorf("%+v, %v", got, err)
 	}
 	s = &shelf{}
 	_, _, err = s.take(t, "{\"key\":\"refused\",\"value\":\"\"}\n", false)
-	if !errors.As(err, &line) || line.Number != 1 {
+	if !errors.As(err, &line) || line.Where != "line 1" {
 		t.Errorf("refused by the node: %v", err)
 	}
 }
@@ -178,8 +178,8 @@ func (e *endless) Read(p []byte) (int, error) {
 
 func TestLineTooLongIsRefusedInBoundedMemory(t *testing.T) {
 	lines := newLineReader(io.MultiReader(&endless{maxLine + 10}, strings.NewReader("\n{\"key\":\"k\",\"value\":\"v\"}")))
-	var bad *lineError
-	if _, err := lines.next(); !errors.As(err, &bad) || bad.Number != 1 {
+	var bad *recordError
+	if _, err := lines.next(); !errors.As(err, &bad) || bad.Where != "line 1" {
 		t.Fatalf("%v", err)
 	}
 	if r, err := lines.next(); err != nil || string(r.Key) != "k" || lines.number != 2 {

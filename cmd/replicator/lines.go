@@ -26,17 +26,16 @@ func newLineReader(r io.Reader) *lineReader {
 	return &lineReader{r: bufio.NewReaderSize(r, 1<<20)}
 }
 
-// A lineError names a line that cannot be imported. The next one can be read.
-type lineError struct {
-	Number int
-	Err    error
+// last implements records.
+func (l *lineReader) last() (number, size int) { return l.number, l.size }
+
+func (l *lineReader) bad(err error) error {
+	return &recordError{Where: lineName(l.number), Err: err}
 }
 
-func (e *lineError) Error() string { return fmt.Sprintf("line %d: %v", e.Number, e.Err) }
+func lineName(number int) string { return fmt.Sprintf("line %d", number) }
 
-func (e *lineError) Unwrap() error { return e.Err }
-
-// next returns the next record, a *lineError for a bad line, or io.EOF. Empty
+// next returns the next record, a *recordError for a bad line, or io.EOF. Empty
 // lines are passed over.
 func (l *lineReader) next() (api.Record, error) {
 	l.size = 0
@@ -50,7 +49,7 @@ func (l *lineReader) next() (api.Record, error) {
 		}
 		r, err := readRecord(line)
 		if err != nil {
-			return r, &lineError{Number: l.number, Err: err}
+			return r, l.bad(err)
 		}
 		return r, nil
 	}
@@ -63,14 +62,21 @@ func readRecord(line []byte) (api.Record, error) {
 		return r, err
 	case r.Bare && !r.Deleted:
 		return r, errors.New("no value")
-	case len(r.Key) == 0:
-		return r, errors.New("the key is empty")
-	case len(r.Key) > oplog.MaxKey:
-		return r, fmt.Errorf("the key has %d bytes, the limit is %d", len(r.Key), oplog.MaxKey)
-	case len(r.Value) > oplog.MaxValue:
-		return r, fmt.Errorf("the value has %d bytes, the limit is %d", len(r.Value), oplog.MaxValue)
 	}
-	return r, nil
+	return r, checkRow(r.Key, r.Value)
+}
+
+// checkRow says what no node would take.
+func checkRow(key, value []byte) error {
+	switch {
+	case len(key) == 0:
+		return errors.New("the key is empty")
+	case len(key) > oplog.MaxKey:
+		return fmt.Errorf("the key has %d bytes, the limit is %d", len(key), oplog.MaxKey)
+	case len(value) > oplog.MaxValue:
+		return fmt.Errorf("the value has %d bytes, the limit is %d", len(value), oplog.MaxValue)
+	}
+	return nil
 }
 
 // line returns the next line without its end. The slice is valid until the
@@ -88,7 +94,7 @@ func (l *lineReader) line() ([]byte, error) {
 		case whole:
 			l.number++
 			if l.size > maxLine {
-				return nil, &lineError{Number: l.number, Err: fmt.Errorf("%d bytes, the limit is %d", l.size, maxLine)}
+				return nil, l.bad(fmt.Errorf("%d bytes, the limit is %d", l.size, maxLine))
 			}
 			return bytes.TrimSpace(append(long, piece...)), nil
 		case errors.Is(err, bufio.ErrBufferFull):

@@ -90,6 +90,8 @@ func TestUsageErrorsAreOneLine(t *testing.T) {
 		{"serve --bucket _x", `bucket name "_x" is reserved`},
 		{"get k -b apireply", `bucket name "apireply" is reserved`},
 		{"get --key-b64 %%%", `"%%%" is not base64, as --key-b64 wants it`},
+		{"adopt dir --strip", "--strip wants --under"},
+		{"adopt dir --key-b64 --into %%%", `"%%%" is not base64, as --key-b64 wants it`},
 		{"forget c", "The fleet forgets node c: writes that only its disk has are not waited for: to be confirmed with --yes"},
 		{"leave any --yes", `node name "any" is reserved`},
 		{"collect --older-than=-1h --yes", "--older-than -1h0m0s is negative"},
@@ -133,7 +135,7 @@ func TestEveryCommandHasAnExample(t *testing.T) {
 			leaves = append(leaves, child)
 		}
 	}
-	if len(leaves) != 27 {
+	if len(leaves) != 28 {
 		t.Errorf("%d commands", len(leaves))
 	}
 	for _, leaf := range leaves {
