@@ -16,12 +16,12 @@ import (
 type adoptCmd struct {
 	bucketFlag
 	nodeFlag
-	keyFlag
 	jsonFlag
 	Dir     string `arg:"" help:"The directory. It is only read; its program must not run."`
 	Under   string `placeholder:"PREFIX" help:"Only keys that begin so."`
 	Strip   bool   `help:"Leave what --under says out of the keys."`
 	Into    string `placeholder:"PREFIX" help:"Put this before all keys."`
+	KeyB64  bool   `name:"key-b64" help:"--under and --into are base64."`
 	Create  bool   `help:"Make the bucket if nobody has it."`
 	SkipBad bool   `help:"Name keys that a node does not take, and go on."`
 	DryRun  bool   `help:"Write nothing: count the keys, and name those that a node does not take."`
@@ -67,11 +67,12 @@ func (c *adoptCmd) check() (*foreignRecords, error) {
 	if c.Strip && c.Under == "" {
 		return nil, usage(errors.New("--strip wants --under"))
 	}
-	under, err := c.bytes(c.Under)
+	prefix := keyFlag{c.KeyB64}
+	under, err := prefix.bytes(c.Under)
 	if err != nil {
 		return nil, err
 	}
-	into, err := c.bytes(c.Into)
+	into, err := prefix.bytes(c.Into)
 	if err != nil {
 		return nil, err
 	}
