@@ -2,9 +2,14 @@ package replicator_test
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
+	"runtime"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"replicator"
 )
@@ -143,4 +148,133 @@ func BenchmarkScan(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(rows)/b.Elapsed().Seconds(), "keys/s")
+}
+
+// BenchmarkPutBesideWatchers has 64 writers beside readers of a node that are told of
+// every change, or each of a prefix of its own, and tells what a reader costs in memory.
+func BenchmarkPutBesideWatchers(b *testing.B) {
+	for _, c := range []struct {
+		readers int
+		prefix  bool
+	}{{0, false}, {1000, true}, {1000, false}} {
+		b.Run(fmt.Sprintf("readers=%d/own-prefix=%v", c.readers, c.prefix), func(b *testing.B) {
+			n := open(b, startServer(b).ClientURL(), replicator.Config{Node: "a", Durability: replicator.DurabilityInterval})
+			bk := bucket(b, n)
+			before := heap()
+			ctx, stop := context.WithCancel(b.Context())
+			var readers sync.WaitGroup
+			for i := range c.readers {
+				o := replicator.WatchOptions{}
+				if c.prefix {
+					o.Prefix = fmt.Appendf(nil, "other-%d", i)
+				}
+				events := bk.Watch(ctx, o)
+				readers.Go(func() {
+					for range events { //nolint:revive // to be read is all
+					}
+				})
+			}
+			if c.readers > 0 {
+				b.ReportMetric(float64(heap()-before)/float64(c.readers)/1024, "KiB/reader")
+			}
+			putFrom(b, bk, 64)
+			b.StopTimer()
+			stop()
+			readers.Wait()
+		})
+	}
+}
+
+func heap() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc + m.StackInuse)
+}
+
+// BenchmarkWatchBesideLoad tells how long a change of one bucket takes to a reader at
+// the other master while another bucket takes that many puts a second.
+func BenchmarkWatchBesideLoad(b *testing.B) {
+	for _, load := range []int{0, 20_000} {
+		for _, batch := range []int{1, 100} {
+			if load == 0 && batch > 1 {
+				continue
+			}
+			b.Run(fmt.Sprintf("puts=%d/batch=%d", load, batch), func(b *testing.B) { watchBesideLoad(b, load, batch) })
+		}
+	}
+}
+
+func watchBesideLoad(b *testing.B, load, batch int) {
+	b.Helper()
+	s := startServer(b)
+	from := open(b, s.ClientURL(), replicator.Config{Node: "a", Durability: replicator.DurabilityInterval})
+	to := open(b, s.ClientURL(), replicator.Config{Node: "b", Durability: replicator.DurabilityInterval})
+	busy, err := from.CreateBucket("busy")
+	if err != nil {
+		b.Fatal(err)
+	}
+	eventually(b, "b holds it", func() bool { _, err := to.Bucket("busy"); return err == nil })
+	ctx, stop := context.WithCancel(b.Context())
+	var writers sync.WaitGroup
+	var taken atomic.Int64
+	began := time.Now()
+	if load > 0 {
+		for w := range 16 {
+			writers.Go(func() { keepPutting(ctx, busy, w, load/16, batch, &taken) })
+		}
+	}
+	quiet := bucket(b, from)
+	events := bucket(b, to).Watch(ctx, replicator.WatchOptions{})
+	arrived := make(chan time.Duration, 1)
+	writers.Go(func() {
+		for ev, err := range events {
+			if err != nil {
+				return
+			}
+			if len(ev.Entry.Value) == 8 {
+				arrived <- time.Since(began) - time.Duration(binary.BigEndian.Uint64(ev.Entry.Value))
+			}
+		}
+	})
+	var took []time.Duration
+	tick := time.NewTicker(5 * time.Millisecond) // 200 a second
+	defer tick.Stop()
+	for b.Loop() {
+		<-tick.C
+		at := binary.BigEndian.AppendUint64(nil, uint64(time.Since(began)))
+		if _, err := quiet.Put(ctx, benchKey(uint64(len(took)%100)), at); err != nil {
+			b.Fatal(err)
+		}
+		took = append(took, <-arrived)
+	}
+	rate := float64(taken.Load()) / time.Since(began).Seconds()
+	stop()
+	writers.Wait()
+	slices.Sort(took)
+	at := func(share float64) float64 {
+		return float64(took[int(share*float64(len(took)-1))].Microseconds()) / 1000
+	}
+	b.ReportMetric(at(0.5), "p50-ms")
+	b.ReportMetric(at(0.99), "p99-ms")
+	b.ReportMetric(rate, "puts/s")
+}
+
+// keepPutting writes rate keys a second, in batches.
+func keepPutting(ctx context.Context, bk *replicator.Bucket, writer, rate, batch int, taken *atomic.Int64) {
+	began := time.Now()
+	for n := 0; ctx.Err() == nil; n += batch {
+		due := began.Add(time.Duration(n) * time.Second / time.Duration(rate))
+		if wait := time.Until(due); wait > 0 {
+			time.Sleep(wait)
+		}
+		ops := make([]replicator.Op, batch)
+		for i := range ops {
+			ops[i] = replicator.Op{Key: fmt.Appendf(nil, "busy-%d-%d", writer, (n+i)%10_000), Value: benchValue}
+		}
+		if _, err := bk.Batch(ctx, ops...); err != nil {
+			return
+		}
+		taken.Add(int64(batch))
+	}
 }

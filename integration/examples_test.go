@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -222,4 +223,32 @@ func takings(t *testing.T, export string, sales int) (sum int) {
 		t.Errorf("%d sales, want %d", count, sales)
 	}
 	return sum
+}
+
+// TestTwoMasters: the second answers what the first counts, after a kill, too.
+func TestTwoMasters(t *testing.T) {
+	t.Parallel()
+	url := startBroker(t).url()
+	master := func(n int) *example {
+		name := fmt.Sprint("master-", n)
+		return example{tb: t, path: buildExample(t, name), dir: t.TempDir(), url: url}.start()
+	}
+	shows := func(format string) func([]string) bool {
+		return func(lines []string) bool {
+			return slices.ContainsFunc(lines, func(line string) bool {
+				var n int
+				_, err := fmt.Sscanf(line, format, &n)
+				return err == nil
+			})
+		}
+	}
+	one, two := master(1), master(2)
+	one.await("it shows an answer", shows("master-2/answer = saw %d"))
+	two.await("it shows a count", shows("master-1/counter = %d"))
+	two.proc.kill(t)
+	two.again()
+	one.await("it shows an answer to what came since", behind(one, shows("master-2/answer = saw %d")))
+	two.await("it shows a count again", shows("master-1/counter = %d"))
+	one.stop()
+	two.stop()
 }

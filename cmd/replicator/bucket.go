@@ -40,6 +40,13 @@ type bucketLsCmd struct {
 	jsonFlag
 }
 
+// Help implements kong.HelpProvider.
+func (bucketLsCmd) Help() string {
+	return `Example:
+
+    replicator bucket ls --node b`
+}
+
 // Run prints the buckets of a node.
 func (c *bucketLsCmd) Run(a *app) error {
 	st, err := a.statusOf(c.Node)
@@ -239,8 +246,8 @@ Settings are replicated; each node follows them once it has them. What is not se
 
 // Run changes settings.
 func (c *bucketSetCmd) Run(a *app) error {
-	if err := api.CheckBuckets(c.Name); err != nil {
-		return usage(err)
+	if err := checkBuckets(c.Name); err != nil {
+		return err
 	}
 	client, done, err := a.client(c.Node)
 	if err != nil {
@@ -300,6 +307,13 @@ func (c *bucketSetCmd) change(s *api.BucketSettings) (changed bool, err error) {
 type bucketSettingsCmd struct {
 	nodeFlag
 	jsonFlag
+}
+
+// Help implements kong.HelpProvider.
+func (bucketSettingsCmd) Help() string {
+	return `Example:
+
+    replicator bucket settings --json`
 }
 
 // Run prints what is settled.

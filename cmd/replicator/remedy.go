@@ -170,6 +170,17 @@ func checkBucket(name string) error {
 	return nil
 }
 
+// checkBuckets takes patterns, too.
+func checkBuckets(pattern string) error {
+	if strings.HasSuffix(pattern, "*") {
+		if err := api.CheckBuckets(pattern); err != nil {
+			return usage(err)
+		}
+		return nil
+	}
+	return checkBucket(pattern)
+}
+
 func checkNode(name string) error {
 	err := api.CheckNode(name)
 	if err != nil && oplog.ValidName(name) {

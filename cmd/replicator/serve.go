@@ -16,7 +16,6 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"replicator"
-	"replicator/api"
 	"replicator/embedded"
 	"replicator/oplog"
 )
@@ -72,8 +71,8 @@ func (c *serveCmd) check(flags *globals) error {
 		}
 	}
 	for _, name := range c.Bucket {
-		if err := api.CheckBuckets(name); err != nil {
-			return usage(err)
+		if err := checkBuckets(name); err != nil {
+			return err
 		}
 	}
 	if err := c.checkHTTP(); err != nil {
