@@ -275,7 +275,9 @@ func mutated(rnd *rand.Rand) []byte {
 		{"GET", "/v1/buckets/default/reached?token=a/0000000000000001:1"},
 		{"GET", "/v1/status"},
 		{"GET", "/metrics"},
-	}[rnd.IntN(13)]
+		{"PUT", "/v1/buckets/new"},
+		{"PUT", "/v1/settings/some-*"},
+	}[rnd.IntN(15)]
 	head := []string{
 		"Host: localhost", "Content-Length: " + fmt.Sprint(len(body)), "If-Match: \"a/0000000000000001:1\"", "If-None-Match: *", "Accept: text/event-stream",
 		"Replicator-After: a/0000000000000001:1", "Replicator-Timeout: 10ms", "Authorization: Bearer x",
