@@ -89,7 +89,7 @@ func guardAPI(op *api.WriteOp) *guarded {
 	} else if op.If != (api.Condition{}) {
 		c = IfRevisionLocal(op.If.Revision)
 	}
-	return c.guard(store.Op{Key: op.Key, Value: op.Value, Delete: op.Delete, Expiry: op.Expiry})
+	return c.guard(store.Op{Key: op.Key, Value: op.Value, Delete: op.Delete, Expiry: op.Expiry, Type: op.Type})
 }
 
 // DeletePrefix implements api.Backend.
@@ -143,9 +143,9 @@ func (l *loop) outcome(g *guarded, e oplog.Entry) api.WriteResult {
 
 // changes reports whether the op would change what a reader sees.
 func changes(op *store.Op) func(*oplog.Entry) bool {
-	value, expiry := op.Value, op.Expiry
+	value, expiry, kind := op.Value, op.Expiry, op.Type
 	return func(row *oplog.Entry) bool {
-		return row == nil || !row.Live(time.Now()) || row.Expiry != expiry || !bytes.Equal(row.Value, value)
+		return row == nil || !row.Live(time.Now()) || row.Expiry != expiry || row.Type != kind || !bytes.Equal(row.Value, value)
 	}
 }
 
@@ -322,6 +322,7 @@ func asAPIError(err error) *api.Error {
 		{as[*NotHandedOverError], api.ErrNotHandedOver},
 		{as[*store.ReadOnlyError], api.ErrReadOnly},
 		{as[*bus.NameError], api.ErrBadBucket},
+		{as[*TypeError], api.ErrBadRequest},
 	} {
 		if c.match(err) {
 			return c.code.With("%s", text(err))

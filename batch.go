@@ -44,7 +44,7 @@ func (b *Bucket) Batch(ctx context.Context, ops ...Op) ([]Entry, error) {
 		if err != nil {
 			return nil, err
 		}
-		list[i] = op.If.guard(store.Op{Key: bytes.Clone(op.Key), Value: bytes.Clone(op.Value), Delete: op.Delete, Expiry: expiry})
+		list[i] = op.If.guard(store.Op{Key: bytes.Clone(op.Key), Value: bytes.Clone(op.Value), Delete: op.Delete, Expiry: expiry, Type: op.Type})
 	}
 	return b.loop.writeBatch(ctx, list)
 }

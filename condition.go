@@ -106,6 +106,10 @@ type PutOptions struct {
 	TTL time.Duration
 	// Expires is the same as a moment, to the millisecond. Not both.
 	Expires time.Time
+	// Type says what the value is, as application/json: at most 255 bytes of printable
+	// ASCII, which come back with it on every node. Nothing looks at them. Empty is not
+	// said; anything else is a *TypeError.
+	Type string
 	// If is a condition on the row that this node has.
 	If Condition
 }
@@ -137,7 +141,7 @@ func (b *Bucket) PutWith(ctx context.Context, key, value []byte, o PutOptions) (
 	if err != nil {
 		return Entry{}, err
 	}
-	return b.guarded(ctx, o.If.guard(store.Op{Key: bytes.Clone(key), Value: bytes.Clone(value), Expiry: expiry}))
+	return b.guarded(ctx, o.If.guard(store.Op{Key: bytes.Clone(key), Value: bytes.Clone(value), Expiry: expiry, Type: o.Type}))
 }
 
 // CreateLocal writes a value if this node has no row of the key; else it returns a

@@ -57,7 +57,7 @@ func (b *Bucket) TakeConflict(ctx context.Context, dot oplog.Dot) (Entry, error)
 		if l.Entry.Dot() != dot {
 			continue
 		}
-		e, err := b.one(ctx, store.Op{Key: l.Entry.Key, Value: l.Entry.Value, Delete: l.Entry.Tombstone, Expiry: l.Entry.Expiry})
+		e, err := b.one(ctx, store.Op{Key: l.Entry.Key, Value: l.Entry.Value, Delete: l.Entry.Tombstone, Expiry: l.Entry.Expiry, Type: l.Entry.Type})
 		if err != nil {
 			return Entry{}, err
 		}

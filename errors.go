@@ -3,6 +3,7 @@ package replicator
 import (
 	"errors"
 
+	"replicator/oplog"
 	"replicator/store"
 )
 
@@ -53,6 +54,8 @@ type (
 	UnreadableError = store.UnreadableError
 	// LimitError reports something larger than a node takes.
 	LimitError = store.LimitError
+	// TypeError reports a text that cannot be a content type.
+	TypeError = oplog.TypeError
 	// ReadOnlyError reports a write to a store that takes none, and why.
 	ReadOnlyError = store.ReadOnlyError
 )

@@ -27,7 +27,9 @@ type telling struct {
 	mark  oplog.Clock
 }
 
-func (t *telling) size() int64 { return int64(len(t.entry.Key) + len(t.entry.Value)) }
+func (t *telling) size() int64 {
+	return int64(len(t.entry.Key) + len(t.entry.Value) + len(t.entry.Type))
+}
 
 // A watcher is what a hub knows of a reader.
 type watcher struct {

@@ -114,7 +114,7 @@ func (l *loop) write(ctx context.Context, ops []store.Op) ([]oplog.Entry, error)
 func (l *loop) submit(ctx context.Context, ops []store.Op) ([]oplog.Entry, error) {
 	r := &request{ops: ops, done: make(chan result, 1)}
 	for _, op := range ops {
-		r.size += len(op.Key) + len(op.Value) + 160
+		r.size += len(op.Key) + len(op.Value) + len(op.Type) + 160
 	}
 	select {
 	case <-l.stop:

@@ -90,6 +90,7 @@ type WriteOp struct {
 	Key, Value []byte
 	Delete     bool
 	Expiry     int64     // milliseconds since 1970; 0: never
+	Type       string    // content type of the value; empty: not said
 	If         Condition // on the row that the node has; an op it refuses is not written
 }
 
@@ -104,7 +105,7 @@ type Condition struct {
 type WriteOptions struct {
 	// CreateBucket makes a bucket that nobody has.
 	CreateBucket bool
-	// SkipUnchanged leaves keys alone that have the very value already.
+	// SkipUnchanged leaves keys alone that have the very value, type and end already.
 	SkipUnchanged bool
 	// Atomic writes all ops or none, as one. An op that is refused is then the
 	// error of Write; a delete of a key that has no row is a result with

@@ -233,5 +233,8 @@ func checkOp(op WriteOp) error {
 	if len(op.Value) > oplog.MaxValue {
 		return ErrTooLarge.With("the value has %d bytes, the limit is %d", len(op.Value), oplog.MaxValue)
 	}
+	if err := oplog.CheckType(op.Type); err != nil {
+		return ErrBadRequest.With("%s", err)
+	}
 	return nil
 }

@@ -30,6 +30,10 @@ func (c *Client) Get(ctx context.Context, bucket string, key []byte) (Record, er
 	if t, err := time.Parse(time.RFC3339, m.header.Get(HeaderExpiry)); err == nil {
 		r.Expiry = t.UnixMilli()
 	}
+	r.Type = m.header.Get(HeaderType)
+	if err := oplog.CheckType(r.Type); err != nil {
+		return Record{}, fmt.Errorf("get: reply of %q: %w", r.Node, err)
+	}
 	return r, nil
 }
 
@@ -49,6 +53,9 @@ type PutOptions struct {
 	TTL time.Duration
 	// Expiry is the same as a moment, in milliseconds since 1970. Not both.
 	Expiry int64
+	// Type says what the value is, as application/json: at most 255 bytes of printable
+	// ASCII. Empty: not said.
+	Type string
 	// If is a condition on the row at the node that takes the write. ErrExists or
 	// ErrRevision if it does not hold.
 	If Condition
@@ -56,14 +63,14 @@ type PutOptions struct {
 
 // Put writes a value and returns which write that was.
 func (c *Client) Put(ctx context.Context, bucket string, key, value []byte, o PutOptions) (PutResult, error) {
-	if err := checkOp(WriteOp{Key: key, Value: value}); err != nil {
+	if err := checkOp(WriteOp{Key: key, Value: value, Type: o.Type}); err != nil {
 		return PutResult{}, err
 	}
 	if o.TTL < 0 || o.TTL > 0 && o.Expiry != 0 {
 		return PutResult{}, ErrBadRequest.With("a TTL below 0, or one and an expiry")
 	}
 	verb := verbPut
-	rec := Record{Key: key, Value: value, TTL: o.TTL, Expiry: o.Expiry, If: o.If}
+	rec := Record{Key: key, Value: value, TTL: o.TTL, Expiry: o.Expiry, Type: o.Type, If: o.If}
 	switch {
 	case o.If.Absent:
 		verb, rec.If = verbCreate, Condition{}
@@ -138,7 +145,7 @@ func readReply(verb string, body []byte, into any) error {
 type LoadOptions struct {
 	// Create makes a bucket that nobody has.
 	Create bool
-	// SkipUnchanged leaves keys alone that have the very value already.
+	// SkipUnchanged leaves keys alone that have the very value, type and end already.
 	SkipUnchanged bool
 }
 

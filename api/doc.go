@@ -7,7 +7,7 @@
 // a request to any has to fit one message. With the header Replicator-After and tokens
 // a read waits until the node has seen them.
 //
-//	get     body: the key             reply: the value; who wrote it in headers
+//	get     body: the key             reply: the value; who wrote it, and its Content-Type, in headers
 //	del     body: the key             reply: {"v":1,"node","origin","seq","hlc","timestamp"}
 //	put     body: a record, "create"  reply: as del
 //	create  body: as put              reply: as del; [ErrExists] if the node has a row
@@ -55,7 +55,7 @@
 //	take    body: a revision          reply: as del
 //
 // A record is one line of JSON, the same as in the files of import and export:
-// {"key","value"}, or key_b64 and value_b64 where bytes are not UTF-8. In the
+// {"key","value","type"}, or key_b64 and value_b64 where bytes are not UTF-8. In the
 // requests of ls and watch prefix_b64 and after_b64 do the same. Pages of ls
 // are at most 256 KiB, or one record; while "more" is true the client asks for
 // what comes after the last key. Each page is read from its own snapshot.

@@ -157,12 +157,12 @@ func (f *fake) write(bucket string, op api.WriteOp, o api.WriteOptions) api.Writ
 	if err := f.refuses(bucket, op); err != nil {
 		return api.WriteResult{Err: err}
 	}
-	if o.SkipUnchanged && ok && !old.Tombstone && !op.Delete && bytes.Equal(old.Value, op.Value) {
+	if o.SkipUnchanged && ok && !old.Tombstone && !op.Delete && old.Type == op.Type && bytes.Equal(old.Value, op.Value) {
 		return api.WriteResult{Stamp: old.Stamp, Unchanged: true}
 	}
 	f.seq++
 	e := oplog.Entry{
-		Key: bytes.Clone(op.Key), Value: bytes.Clone(op.Value), Tombstone: op.Delete, Expiry: op.Expiry,
+		Key: bytes.Clone(op.Key), Value: bytes.Clone(op.Value), Tombstone: op.Delete, Expiry: op.Expiry, Type: op.Type,
 		Stamp: oplog.Stamp{
 			HLC:    oplog.HLCAt(time.Unix(1700000000, 0)) + oplog.HLC(f.seq),
 			Origin: oplog.Origin{Node: f.name, Epoch: 7}, Seq: f.seq,

@@ -19,6 +19,7 @@ const (
 	HeaderSeq     = "Replicator-Seq"
 	HeaderHLC     = "Replicator-Hlc"
 	HeaderExpiry  = "Replicator-Expiry"
+	HeaderType    = "Content-Type"       // of the value, if its writer gave one
 	HeaderTimeout = "Replicator-Timeout" // how long the client waits, as 5s or 1500ms
 )
 

@@ -222,3 +222,76 @@ func TestTokensOfBareRequests(t *testing.T) {
 		}
 	}
 }
+
+// TestTypeTravels: with a put, a load and a batch, into every answer that has values.
+func TestTypeTravels(t *testing.T) {
+	_, c, nc := pair(t)
+	ctx, key, kind := t.Context(), []byte("k"), `text/plain; charset="utf-8"`
+	watched := make(chan api.Record, 10)
+	go func() {
+		defer close(watched)
+		for r, err := range c.Watch(ctx, "default", nil, api.WatchOptions{}) {
+			if err != nil {
+				return
+			}
+			watched <- r
+		}
+	}()
+	put := func() {
+		if _, err := c.Put(ctx, "default", key, []byte("v"), api.PutOptions{Type: kind}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put()
+	var told api.Record
+	for wait := time.NewTicker(50 * time.Millisecond); told.Key == nil; {
+		select {
+		case told = <-watched:
+		case <-wait.C:
+			put() // until the watch has begun
+		}
+	}
+	for _, load := range []func(line []byte) error{
+		func(line []byte) error { _, err := c.Load(ctx, "default", line, api.LoadOptions{}); return err },
+		func(line []byte) error { _, err := c.Batch(ctx, "default", line, api.PutOptions{}); return err },
+	} {
+		got, err := c.Get(ctx, "default", key)
+		many, errMany := c.GetMany(ctx, "default", key)
+		if err != nil || errMany != nil || len(many) != 1 || got.Type != kind || many[0].Type != kind || told.Type != kind {
+			t.Fatalf("got %+v, %+v, watched %+v: %v, %v", got, many, told, err, errMany)
+		}
+		for r, err := range c.List(ctx, "default", api.ListOptions{Values: true}) {
+			if err != nil || r.Type != kind {
+				t.Fatalf("listed %+v, %v", r, err)
+			}
+			if err := load(append(r.AppendJSON(nil), '\n')); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	m, err := nc.Request("replicator.default.api.a.get", key, 2*time.Second)
+	if err != nil || m.Header.Get("Content-Type") != kind {
+		t.Errorf("%v, %v", m.Header, err)
+	}
+}
+
+// TestBadTypesHaveACode: none gets into a header.
+func TestBadTypesHaveACode(t *testing.T) {
+	_, c, nc := pair(t)
+	for _, bad := range []string{strings.Repeat("x", 256), "a\r\nNats-Service-Error: b", "\u00e9", "a\n", "\x7f"} {
+		if _, err := c.Put(t.Context(), "default", []byte("k"), nil, api.PutOptions{Type: bad}); !errors.Is(err, api.ErrBadRequest) {
+			t.Errorf("%.20q: %v", bad, err)
+		}
+		rec := api.Record{Key: []byte("k"), Value: []byte("v"), Type: bad}
+		for _, verb := range []string{"put", "create", "batch"} {
+			m, err := nc.Request("replicator.default.api.a."+verb, rec.AppendJSON(nil), 2*time.Second)
+			if err != nil || m.Header.Get(micro.ErrorCodeHeader) != "400" {
+				t.Errorf("%s of %.20q: %v, %s", verb, bad, err, m.Data)
+			}
+		}
+	}
+	m, err := nc.Request("replicator.default.api.a.update", []byte(`{"key":"k","deleted":true,"type":"a/b","if_local":"a/0000000000000007:2"}`), 2*time.Second)
+	if err != nil || m.Header.Get(micro.ErrorCodeHeader) != "400" {
+		t.Errorf("a delete with a type: %v, %s", err, m.Data)
+	}
+}

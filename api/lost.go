@@ -32,6 +32,7 @@ type lostBody struct {
 	KeyB64    *string `json:"key_b64,omitempty"`
 	Value     *string `json:"value,omitempty"`
 	ValueB64  *string `json:"value_b64,omitempty"`
+	Type      string  `json:"type,omitempty"`
 	Deleted   bool    `json:"deleted,omitempty"`
 	Size      int     `json:"size"`
 	HLC       string  `json:"hlc"`
@@ -50,7 +51,7 @@ type lostBody struct {
 func (l *Lost) AppendJSON(b []byte, values bool) []byte {
 	e := &l.Entry
 	body := lostBody{
-		ID: e.Dot().String(), Deleted: e.Tombstone, Size: max(l.Size, len(e.Value)),
+		ID: e.Dot().String(), Type: e.Type, Deleted: e.Tombstone, Size: max(l.Size, len(e.Value)),
 		HLC: e.Stamp.HLC.String(), Timestamp: formatMillis(e.Stamp.HLC.Millis()), LostAt: formatMillis(l.At.UnixMilli()),
 		Winner:    oplog.Dot{Origin: l.Winner.Origin, Seq: l.Winner.Seq}.String(),
 		WinnerHLC: l.Winner.HLC.String(), WonWith: formatMillis(l.Winner.HLC.Millis()), Node: l.Node,
@@ -84,7 +85,7 @@ func parseLost(line []byte) (Lost, error) {
 	won, _ := oplog.ParseHLC(body.WinnerHLC)
 	l.Entry.Stamp = oplog.Stamp{HLC: hlc, Origin: dot.Origin, Seq: dot.Seq}
 	l.Winner = oplog.Stamp{HLC: won, Origin: winner.Origin, Seq: winner.Seq}
-	l.Entry.Tombstone = body.Deleted
+	l.Entry.Tombstone, l.Entry.Type = body.Deleted, body.Type
 	if l.At, err = time.Parse(timeLayout, body.LostAt); err != nil {
 		return l, fmt.Errorf("lost write: %w", err)
 	}

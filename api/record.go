@@ -23,6 +23,7 @@ type Record struct {
 	Local   bool        // in a watch: written on the node that tells
 	Stamp   oplog.Stamp // zero: the line tells none
 	Expiry  int64       // milliseconds since 1970; 0: never
+	Type    string      // content type of the value; empty: not said
 	Node    string      // which node told
 
 	// Of a record that is to be written.
@@ -34,7 +35,7 @@ type Record struct {
 func RecordOf(e *oplog.Entry) Record {
 	return Record{
 		Key: e.Key, Value: e.Value, Bare: e.Tombstone, Deleted: e.Tombstone,
-		Stamp: e.Stamp, Expiry: e.Expiry,
+		Stamp: e.Stamp, Expiry: e.Expiry, Type: e.Type,
 	}
 }
 
@@ -45,6 +46,9 @@ func (r *Record) AppendJSON(b []byte) []byte {
 	b = appendData(append(b, '{'), "key", r.Key)
 	if !r.Bare {
 		b = appendData(append(b, ','), "value", r.Value)
+	}
+	if r.Type != "" {
+		b = appendText(append(b, `,"type":`...), []byte(r.Type))
 	}
 	if r.Deleted {
 		b = append(b, `,"deleted":true`...)
@@ -154,6 +158,7 @@ type recordJSON struct {
 	HLC       oplog.HLC       `json:"hlc"`
 	Timestamp string          `json:"timestamp"`
 	Expiry    string          `json:"expiry"`
+	Type      string          `json:"type"`
 	Node      string          `json:"node"`
 	Create    bool            `json:"create"`
 	TTL       string          `json:"ttl"`
@@ -175,6 +180,9 @@ func (j *recordJSON) orders(r *Record) (err error) {
 	}
 	if r.Deleted && (r.TTL != 0 || r.Expiry != 0) {
 		return errors.New("a delete has neither a ttl nor an expiry")
+	}
+	if r.Deleted && r.Type != "" {
+		return errors.New("a delete has no type")
 	}
 	r.If, err = ParseCondition(j.IfLocal)
 	return err
@@ -211,7 +219,7 @@ func (c Condition) String() string {
 
 // op returns the write that the record stands for.
 func (r *Record) op(now time.Time) WriteOp {
-	op := WriteOp{Key: r.Key, Value: r.Value, Delete: r.Deleted, Expiry: r.Expiry, If: r.If}
+	op := WriteOp{Key: r.Key, Value: r.Value, Delete: r.Deleted, Expiry: r.Expiry, Type: r.Type, If: r.If}
 	if r.TTL > 0 {
 		op.Expiry = now.Add(r.TTL).UnixMilli()
 	}
@@ -229,7 +237,7 @@ func parseRecord(line []byte) (Record, bool, error) {
 	if err := strictJSON(line, &j); err != nil {
 		return Record{}, false, err
 	}
-	r := Record{Deleted: j.Deleted, Local: j.Local, Node: j.Node}
+	r := Record{Deleted: j.Deleted, Local: j.Local, Node: j.Node, Type: j.Type}
 	var err error
 	if r.Key, err = eitherData("key", j.Key, j.KeyB64); err != nil {
 		return Record{}, false, err

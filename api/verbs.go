@@ -141,6 +141,9 @@ func (h *Handlers) get(ctx context.Context, r *request) (*reply, error) {
 	if e.Expiry != 0 {
 		header.Set(HeaderExpiry, formatMillis(e.Expiry))
 	}
+	if e.Type != "" {
+		header.Set(HeaderType, e.Type)
+	}
 	return &reply{header: header, body: e.Value}, nil
 }
 
@@ -279,7 +282,7 @@ func gather(rows iter.Seq2[oplog.Entry, error], ask rangeBody, limit int) (page,
 		}
 		rec := Record{Key: e.Key, Value: e.Value, Bare: !ask.Values}
 		if ask.Values || ask.Full {
-			rec.Expiry = e.Expiry // what is written elsewhere again must not live for ever
+			rec.Expiry, rec.Type = e.Expiry, e.Type // what is written elsewhere again must not live for ever
 		}
 		if ask.Full {
 			rec.Stamp = e.Stamp

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/http"
 	"net/url"
@@ -37,10 +38,31 @@ func (s *Server) get(w http.ResponseWriter, r *http.Request, t target) error {
 		w.WriteHeader(http.StatusNotModified)
 		return nil
 	}
-	h.Set("Content-Type", "application/octet-stream")
+	h.Set("Content-Type", cmp.Or(e.Type, "application/octet-stream"))
+	h.Set("Content-Security-Policy", valuePolicy)
 	h.Set("Content-Length", strconv.Itoa(len(e.Value)))
 	s.write(w, e.Value)
 	return nil
+}
+
+// valuePolicy keeps a browser that is shown a value, which may say that it is a
+// page, from running it as one of this origin: it could ask for anything here.
+const valuePolicy = "sandbox; default-src 'none'"
+
+// formType is what curl says of every body of which it is not told what it is. To
+// keep that would be a lie, so it counts as not said.
+const formType = "application/x-www-form-urlencoded"
+
+// typeOf reads what the body is.
+func typeOf(h http.Header) (string, error) {
+	said := h.Values(api.HeaderType)
+	switch {
+	case len(said) > 1:
+		return "", errBadParam.With("%d headers Content-Type, want one at most", len(said))
+	case len(said) == 0 || strings.EqualFold(said[0], formType):
+		return "", nil
+	}
+	return said[0], nil
 }
 
 // put writes the body under the key.
@@ -54,6 +76,9 @@ func (s *Server) put(w http.ResponseWriter, r *http.Request, t target) error {
 		return err
 	}
 	if op.If, err = condition(r.Header, true); err != nil {
+		return err
+	}
+	if op.Type, err = typeOf(r.Header); err != nil {
 		return err
 	}
 	create, err := boolParam(q, "create_bucket")

@@ -156,7 +156,13 @@ func strangerIsNode(t *testing.T, codec string) {
 
 	e := listen(t, hub.url(), "replicator.default.sync.>", "replicator.default.live.>")
 	a.put("live/a", "by a")
+	a.cli("put", "typed/a", "by a", "--type", "text/plain").ok(t)
+	_, err := p.tell([]byte(`{"key":"typed/p","value":"by p","type":"image/png"}`))
+	must(t, err)
 	p.agrees(a)
+	if r := a.records()["typed/p"]; r.Type != "image/png" {
+		t.Errorf("what p wrote is of type %q at a", r.Type)
+	}
 	p.put("live/p", "by p")
 	for i := range 10 {
 		p.put(fmt.Sprint("live/", i), "by p")

@@ -2,7 +2,10 @@ package oplog_test
 
 import (
 	"bytes"
+	"fmt"
 	"math"
+	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,7 +17,7 @@ import (
 // anEntry returns an entry with every field set.
 func anEntry() oplog.Entry {
 	return oplog.Entry{
-		Key: []byte("key"), Value: []byte("value"), Expiry: 1_900_000_000_000,
+		Key: []byte("key"), Value: []byte("value"), Expiry: 1_900_000_000_000, Type: "text/plain",
 		Stamp: oplog.Stamp{HLC: 1000, Origin: oplog.Origin{Node: "paris", Epoch: 7}, Seq: 9},
 		Prev:  oplog.Stamp{HLC: 999, Origin: oplog.Origin{Node: "rome", Epoch: 8}, Seq: 3},
 
@@ -29,14 +32,26 @@ func TestEntryCheck(t *testing.T) {
 	}{
 		"as it is":                 {func(*oplog.Entry) {}, true},
 		"empty value":              {func(e *oplog.Entry) { e.Value = nil }, true},
-		"tombstone":                {func(e *oplog.Entry) { e.Tombstone, e.Value = true, nil }, true},
-		"tombstone, empty value":   {func(e *oplog.Entry) { e.Tombstone, e.Value = true, []byte{} }, true},
-		"tombstone with a value":   {func(e *oplog.Entry) { e.Tombstone = true }, false},
+		"tombstone":                {func(e *oplog.Entry) { e.Tombstone, e.Value, e.Type = true, nil, "" }, true},
+		"tombstone, empty value":   {func(e *oplog.Entry) { e.Tombstone, e.Value, e.Type = true, []byte{}, "" }, true},
+		"tombstone with a value":   {func(e *oplog.Entry) { e.Tombstone, e.Type = true, "" }, false},
 		"no key":                   {func(e *oplog.Entry) { e.Key = nil }, false},
 		"longest key":              {func(e *oplog.Entry) { e.Key = make([]byte, oplog.MaxKey) }, true},
 		"longer key":               {func(e *oplog.Entry) { e.Key = make([]byte, oplog.MaxKey+1) }, false},
 		"longest value":            {func(e *oplog.Entry) { e.Value = make([]byte, oplog.MaxValue) }, true},
 		"longer value":             {func(e *oplog.Entry) { e.Value = make([]byte, oplog.MaxValue+1) }, false},
+		"tombstone with a type":    {func(e *oplog.Entry) { e.Tombstone, e.Value = true, nil }, false},
+		"no type":                  {func(e *oplog.Entry) { e.Type = "" }, true},
+		"longest type":             {func(e *oplog.Entry) { e.Type = strings.Repeat("x", oplog.MaxType) }, true},
+		"longer type":              {func(e *oplog.Entry) { e.Type = strings.Repeat("x", oplog.MaxType+1) }, false},
+		"type that ends a header":  {func(e *oplog.Entry) { e.Type = "text/html\r\nSet-Cookie: a=b" }, false},
+		"type with a tab":          {func(e *oplog.Entry) { e.Type = "text/html;\tcharset=utf-8" }, false},
+		"type with a zero":         {func(e *oplog.Entry) { e.Type = "text\x00html" }, false},
+		"type that is not ASCII":   {func(e *oplog.Entry) { e.Type = "text/h\u00e9" }, false},
+		"type with a last delete":  {func(e *oplog.Entry) { e.Type = "text/html\x7f" }, false},
+		"type with a first space":  {func(e *oplog.Entry) { e.Type = " text/html" }, false},
+		"type with a last space":   {func(e *oplog.Entry) { e.Type = "text/html " }, false},
+		"type with inner spaces":   {func(e *oplog.Entry) { e.Type = "text/html;  x=1" }, true},
 		"no timestamp":             {func(e *oplog.Entry) { e.Stamp.HLC, e.Prev = 0, oplog.Stamp{} }, false},
 		"no node":                  {func(e *oplog.Entry) { e.Stamp.Origin.Node = "" }, false},
 		"bad node":                 {func(e *oplog.Entry) { e.Stamp.Origin.Node = "a.b" }, false},
@@ -78,6 +93,10 @@ func TestEntryHashChangesWithEachField(t *testing.T) {
 		"seq":         func(e *oplog.Entry) { e.Stamp.Seq++ },
 		"tombstone":   func(e *oplog.Entry) { e.Tombstone = true },
 		"expiry":      func(e *oplog.Entry) { e.Expiry++ },
+		"type":        func(e *oplog.Entry) { e.Type = "text/plaim" },
+		"no type":     func(e *oplog.Entry) { e.Type = "" },
+		"longer type": func(e *oplog.Entry) { e.Type = "text/plainv"; e.Value = []byte("alue") },
+		"type within": func(e *oplog.Entry) { e.Type = ""; e.Value = []byte("\x0atext/plainvalue") },
 		"boundary":    func(e *oplog.Entry) { e.Key, e.Value = []byte("ke"), []byte("yvalue") },
 	} {
 		f := anEntry()
@@ -102,6 +121,10 @@ func TestEntryHashLeavesOutHistory(t *testing.T) {
 // The hash is stored and compared between versions: it must not change.
 func TestEntryHashIsReleased(t *testing.T) {
 	e := anEntry()
+	if got, want := e.Hash(), uint64(0x1baa2b4fe31c8646); got != want {
+		t.Errorf("hash of the entry is %#x, was released as %#x", got, want)
+	}
+	e.Type = ""
 	if got, want := e.Hash(), uint64(0x9057a90613638e5d); got != want {
 		t.Errorf("hash of the entry is %#x, was released as %#x", got, want)
 	}
@@ -111,6 +134,24 @@ func TestEntryHashIsReleased(t *testing.T) {
 	h := oplog.HashClock(oplog.Clock{{Node: "paris", Epoch: 7}: 9})
 	if got, want := h.Sum, uint64(0x03e59408b6e56c5f); got != want {
 		t.Errorf("hash of the clock is %#x, was released as %#x", got, want)
+	}
+}
+
+// TestHashesOfTheProtocolPage holds docs/protocol.md to them.
+func TestHashesOfTheProtocolPage(t *testing.T) {
+	page, err := os.ReadFile("../docs/protocol.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := oplog.Entry{
+		Key: []byte("colour"), Value: []byte("red"),
+		Stamp: oplog.Stamp{HLC: 0x019b7ca98c880000, Origin: oplog.Origin{Node: "a", Epoch: 0x0102030405060708}, Seq: 1},
+	}
+	for _, kind := range []string{"", "text/plain"} {
+		e.Type = kind
+		if hash := fmt.Sprintf("`%016x`", e.Hash()); !bytes.Contains(page, []byte(hash)) {
+			t.Errorf("the row with type %q has hash %s, which the page does not say", kind, hash)
+		}
 	}
 }
 

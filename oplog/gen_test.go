@@ -96,6 +96,7 @@ func entryOf(t *rapid.T, origin oplog.Origin, seq oplog.Seq) oplog.Entry {
 		BatchAhead: rapid.Uint32Range(0, uint32(min(1<<64-1-seq, 1<<32-1))).Draw(t, "ahead"),
 	}
 	if !e.Tombstone {
+		e.Type = rapid.OneOf(rapid.Just(""), rapid.StringMatching(`[!-~]([ -~]{0,253}[!-~])?`)).Draw(t, "type")
 		e.Value = rapid.OneOf(rapid.Just[[]byte](nil), genBytes).Draw(t, "value")
 	}
 	if e.Stamp.HLC > 1 && rapid.Bool().Draw(t, "replaces") {

@@ -45,7 +45,7 @@ func goldens() map[string]oplog.Message {
 		{Key: []byte{0xff, 0x00, 0x80}, Value: []byte{0xfe, 0xff}, Stamp: at(paris, 37), Prev: at(paris, 36)},
 		{Key: []byte("session/1"), Value: []byte("token"), Stamp: at(paris, 38), Expiry: 1_767_229_200_000},
 		{Key: []byte("batch/1"), Value: []byte("one"), Stamp: at(paris, 39), BatchAhead: 1},
-		{Key: []byte("batch/2"), Stamp: at(paris, 40), BatchBack: 1},
+		{Key: []byte("batch/2"), Stamp: at(paris, 40), BatchBack: 1, Type: `text/plain; charset="utf-8"`},
 	}
 	hash := oplog.HashClock(clock)
 	return map[string]oplog.Message{

@@ -72,7 +72,7 @@ func (m *Live) checkEntries() error {
 // codeEntry visits an entry. A reader checks it at once: a list of entries that
 // cost a byte each ends at the first.
 func codeEntry(c coder, e *Entry) {
-	c.object("", 9, func(c coder) {
+	c.object("", 10, func(c coder) {
 		c.data("key", &e.Key)
 		c.data("value", &e.Value)
 		c.word("hlc", (*uint64)(&e.Stamp.HLC))
@@ -80,6 +80,7 @@ func codeEntry(c coder, e *Entry) {
 		c.uint("seq", &e.Stamp.Seq)
 		codeFlags(c, e)
 		c.int("expiry", &e.Expiry)
+		c.str("type", &e.Type)
 		codePrev(c, e)
 		codeBatch(c, e)
 	})

@@ -56,7 +56,7 @@ func (t *tx) conflict(now time.Time, winner, loser *oplog.Entry, a *Applied) {
 		return
 	case loser.Tombstone && loser.Stamp.HLC <= t.gcts:
 		return // perhaps one that others have collected
-	case loser.Tombstone == winner.Tombstone && loser.Expiry == winner.Expiry && bytes.Equal(loser.Value, winner.Value):
+	case loser.Tombstone == winner.Tombstone && loser.Expiry == winner.Expiry && loser.Type == winner.Type && bytes.Equal(loser.Value, winner.Value):
 		return // nobody loses anything
 	}
 	if loser.Stamp.Origin.Node == t.b.s.node {

@@ -41,6 +41,8 @@ func (f *fleet) step(i int) {
 				op = del(f.key())
 			case 1:
 				op.Expiry = f.now.UnixMilli() + int64(f.rnd.IntN(1000))
+			case 2:
+				op.Type = "text/plain"
 			}
 			ops = append(ops, op)
 		}

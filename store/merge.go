@@ -122,7 +122,7 @@ func (t *tx) reissueAs(now time.Time, policy Policy, s *slot, a *Applied) error 
 		return ErrAmbiguous
 	}
 	received := s.cur.Entry
-	e := oplog.Entry{Key: s.cur.Key, Value: s.cur.Value, Expiry: s.cur.Expiry}
+	e := oplog.Entry{Key: s.cur.Key, Value: s.cur.Value, Expiry: s.cur.Expiry, Type: s.cur.Type}
 	if policy != Keep {
 		e = oplog.Entry{Key: s.cur.Key, Tombstone: true}
 	}

@@ -32,6 +32,7 @@ const (
 	rowPrev
 	rowExpiry
 	rowBatch
+	rowTyped
 	rowKnown   = 1<<iota - 1
 	rowChecked = rowPrev | rowBatch
 )
@@ -49,7 +50,8 @@ var (
 //
 //	version 1, flags, hlc 8, origin uvarint, seq uvarint,
 //	[prev: hlc 8, origin uvarint, seq uvarint], [expiry uvarint],
-//	[batch: back uvarint, ahead uvarint], [check 4], row hash 8, value
+//	[batch: back uvarint, ahead uvarint], [check 4], [type: length 1, type],
+//	row hash 8, value
 //
 // The check is there with prev or batch, which the row hash leaves out: it is the
 // low half of the xxHash64 of all behind the stamp.
@@ -71,6 +73,9 @@ func appendRow(b []byte, r *row, number func(oplog.Origin) originNo) []byte {
 	if b[start+1]&rowChecked != 0 {
 		b = binary.BigEndian.AppendUint32(b, uint32(xxhash.Sum64(b[behind:])))
 	}
+	if r.Type != "" {
+		b = append(append(b, byte(len(r.Type))), r.Type...)
+	}
 	b = binary.BigEndian.AppendUint64(b, r.hash)
 	return append(b, r.Value...)
 }
@@ -87,6 +92,9 @@ func rowFlags(e *oplog.Entry) (flags byte) {
 	}
 	if e.BatchBack != 0 || e.BatchAhead != 0 {
 		flags |= rowBatch
+	}
+	if e.Type != "" {
+		flags |= rowTyped
 	}
 	return flags
 }
@@ -126,6 +134,9 @@ func decodeRow(b []byte, origin func(originNo) (oplog.Origin, bool)) (*row, erro
 		behind = behind[:len(behind)-len(d.b)]
 		r.bad = d.uint32() != uint32(xxhash.Sum64(behind))
 	}
+	if flags&rowTyped != 0 {
+		r.Type = d.text()
+	}
 	r.hash = d.uint64()
 	if len(d.b) > oplog.MaxValue || r.Tombstone && len(d.b) > 0 {
 		d.fail(errRowField)
@@ -159,6 +170,22 @@ func (d *rowDecoder) byte() byte {
 	c := d.b[0]
 	d.b = d.b[1:]
 	return c
+}
+
+// text takes a text behind its length, which is not 0. What the row hash does not
+// vouch for is seen by its reader.
+func (d *rowDecoder) text() string {
+	n := int(d.byte())
+	if d.err == nil && n == 0 {
+		d.fail(errRowField)
+	}
+	if d.err != nil || len(d.b) < n {
+		d.fail(errRowShort)
+		return ""
+	}
+	s := string(d.b[:n])
+	d.b = d.b[n:]
+	return s
 }
 
 func (d *rowDecoder) uint32() uint32 {

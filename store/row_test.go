@@ -30,7 +30,7 @@ func numberOf(t *originTable) func(oplog.Origin) originNo {
 func sampleRows() []*row {
 	a, b := oplog.Origin{Node: "n1", Epoch: 1}, oplog.Origin{Node: "node-2", Epoch: 2}
 	var list []*row
-	for i := range 16 {
+	for i := range 32 {
 		e := oplog.Entry{Key: []byte("key"), Value: []byte("value\x00\xff"), Stamp: oplog.Stamp{HLC: 0x0102030405060708, Origin: a, Seq: 300}}
 		if i&1 != 0 {
 			e.Tombstone, e.Value = true, []byte{}
@@ -43,6 +43,9 @@ func sampleRows() []*row {
 		}
 		if i&8 != 0 {
 			e.BatchBack, e.BatchAhead = 0, 1<<32-1
+		}
+		if i&16 != 0 {
+			e.Type = "text/plain"
 		}
 		list = append(list, newRow(e))
 	}
@@ -81,7 +84,7 @@ func TestRowGolden(t *testing.T) {
 
 func equal(a, b *row) bool {
 	return a.hash == b.hash && a.Stamp == b.Stamp && a.Prev == b.Prev && a.Tombstone == b.Tombstone &&
-		a.Expiry == b.Expiry && a.BatchBack == b.BatchBack && a.BatchAhead == b.BatchAhead &&
+		a.Expiry == b.Expiry && a.Type == b.Type && a.BatchBack == b.BatchBack && a.BatchAhead == b.BatchAhead &&
 		bytes.Equal(a.Key, b.Key) && bytes.Equal(a.Value, b.Value)
 }
 

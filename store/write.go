@@ -29,8 +29,9 @@ const maxGuard = maxHLC - 1<<48
 type Op struct {
 	Key    []byte
 	Value  []byte
-	Delete bool  // a row that is not there, or a tombstone already, makes it skipped
-	Expiry int64 // milliseconds since 1970 after which nodes hide the row; 0 never
+	Delete bool   // a row that is not there, or a tombstone already, makes it skipped
+	Expiry int64  // milliseconds since 1970 after which nodes hide the row; 0 never
+	Type   string // what the value is: see oplog.Entry
 
 	// OnlyIf decides, with the row as it is then (nil: none; it may be a
 	// tombstone or expired), whether the op is written. Nil is always. It must
@@ -53,8 +54,8 @@ type Written struct {
 }
 
 // Write stamps and commits a group of local writes in one batch, all or none.
-// It does not sync. Wrong ops are refused with a *LimitError before anything
-// is written.
+// It does not sync. Wrong ops are refused with a *LimitError, or an
+// *oplog.TypeError, before anything is written.
 func (b *Bucket) Write(now time.Time, ops []Op) (Written, error) {
 	if err := checkOps(ops); err != nil {
 		return Written{}, err
@@ -153,7 +154,7 @@ func (t *tx) writeOp(now time.Time, op *Op, skipped *bool, w *Written) error {
 		*skipped = true
 		return nil
 	}
-	e := oplog.Entry{Key: op.Key, Value: op.Value, Expiry: op.Expiry}
+	e := oplog.Entry{Key: op.Key, Value: op.Value, Expiry: op.Expiry, Type: op.Type}
 	if op.Delete {
 		e = oplog.Entry{Key: op.Key, Tombstone: true}
 	}
@@ -248,5 +249,5 @@ func checkOp(op *Op) error {
 	case op.Expiry < 0:
 		return errors.New("store: negative expiry")
 	}
-	return nil
+	return oplog.CheckType(op.Type)
 }

@@ -24,7 +24,7 @@ func (batchCmd) Help() string {
 
     printf '%s\n' '{"key":"stock/a","value":"7"}' '{"key":"stock/b","deleted":true}' | replicator batch -
 
-Each line is {"key":..., "value":...}, or {"key":..., "deleted":true}, as for import; key_b64 and value_b64 are for bytes that are not UTF-8. A line may have a ttl, as "90s", or an expiry, and under if_local "absent" or a revision: the row that the node has to have. All of them are written or, if one cannot be, none. At most 65536 lines and 16 MiB.`
+Each line is {"key":..., "value":...}, or {"key":..., "deleted":true}, as for import; key_b64 and value_b64 are for bytes that are not UTF-8. A line may have a type, as "image/png", a ttl, as "90s", or an expiry, and under if_local "absent" or a revision: the row that the node has to have. All of them are written or, if one cannot be, none. At most 65536 lines and 16 MiB.`
 }
 
 // Run writes the file as one and prints which writes that became.
@@ -75,7 +75,7 @@ func (c *batchCmd) read(a *app) ([]byte, error) {
 		case err != nil:
 			return nil, fmt.Errorf("%w; nothing was written", err)
 		}
-		plain := api.Record{Key: r.Key, Value: r.Value, Bare: r.Bare, Deleted: r.Deleted, Expiry: r.Expiry, TTL: r.TTL, If: r.If}
+		plain := api.Record{Key: r.Key, Value: r.Value, Bare: r.Bare, Deleted: r.Deleted, Expiry: r.Expiry, Type: r.Type, TTL: r.TTL, If: r.If}
 		if lines = append(plain.AppendJSON(lines), '\n'); len(lines) > api.MaxBody {
 			return nil, fmt.Errorf("the batch is larger than the limit of %d bytes; nothing was written", api.MaxBody)
 		}

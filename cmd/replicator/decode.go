@@ -45,7 +45,7 @@ func (c *decodeCmd) Run(a *app) error {
 	}
 	if entries := entriesOf(m); c.JSON && len(entries) > 0 {
 		for i := range entries {
-			r := entryRecord(&entries[i])
+			r := api.RecordOf(&entries[i])
 			if err := a.printRecord(&r); err != nil {
 				return err
 			}
@@ -77,12 +77,6 @@ func entriesOf(m oplog.Message) []oplog.Entry {
 	return nil
 }
 
-func entryRecord(e *oplog.Entry) api.Record {
-	return api.Record{
-		Key: e.Key, Value: e.Value, Bare: e.Tombstone, Deleted: e.Tombstone, Stamp: e.Stamp, Expiry: e.Expiry,
-	}
-}
-
 // describe writes a message in lines that end themselves.
 func describe(m oplog.Message) string {
 	var b strings.Builder
@@ -99,7 +93,7 @@ func describe(m oplog.Message) string {
 		fmt.Fprintln(&b, oplog.KindOf(m), describeJSON(m))
 	}
 	for _, e := range entriesOf(m) {
-		r := entryRecord(&e)
+		r := api.RecordOf(&e)
 		fmt.Fprintln(&b, recordLine(&r, quoteUnreadable(r.Key)))
 	}
 	return b.String()

@@ -26,7 +26,7 @@ func (importCmd) Help() string {
     replicator import backup.ndjson
     zcat records.ndjson.gz | replicator import - -b debian --create --skip-bad
 
-Each line is {"key":..., "value":...}, or key_b64 and value_b64 for bytes that are not UTF-8; with "ttl" or "expiry" it has an end, and {"key":..., "deleted":true} deletes. Each is written as a new write of the node, one that has the very value already is left alone. What export --full adds is read over.`
+Each line is {"key":..., "value":...}, or key_b64 and value_b64 for bytes that are not UTF-8; with "type" it says what the value is, with "ttl" or "expiry" it has an end, and {"key":..., "deleted":true} deletes. Each is written as a new write of the node, one that has the very value, type and end already is left alone. What export --full adds is read over.`
 }
 
 // Run imports the file and says what that changed.

@@ -153,7 +153,7 @@ func (im *importer) add(r *api.Record, number int) {
 		im.flush()
 		im.loads.Wait()
 	}
-	plain := api.Record{Key: r.Key, Value: r.Value, Bare: r.Bare, Deleted: r.Deleted, Expiry: r.Expiry, TTL: r.TTL, If: r.If}
+	plain := api.Record{Key: r.Key, Value: r.Value, Bare: r.Bare, Deleted: r.Deleted, Expiry: r.Expiry, Type: r.Type, TTL: r.TTL, If: r.If}
 	line := append(plain.AppendJSON(nil), '\n')
 	if len(im.current.lines) > 0 && len(im.current.lines)+len(line) > importBytes {
 		im.flush()

@@ -66,6 +66,7 @@ type putCmd struct {
 	Value  string `arg:"" help:"The value; - reads it from standard input."`
 	Create bool   `help:"Make the bucket if nobody has it."`
 	lifeFlags
+	Type string `placeholder:"TYPE" help:"What the value is, as application/json: kept with it. At most 255 bytes of printable ASCII."`
 	waitFlag
 }
 
@@ -94,7 +95,7 @@ func (putCmd) Help() string {
 	return `Examples:
 
     replicator put colour red
-    replicator put -b photos --create cat.jpg - < cat.jpg
+    replicator put -b photos --create --type image/jpeg cat.jpg - < cat.jpg
     replicator put session/7 token --ttl 30m
     replicator put order/9 paid --wait 2 --timeout 5s
     replicator put -- -5 "a key that begins with a hyphen"`
@@ -104,9 +105,12 @@ func (putCmd) Help() string {
 func (c *putCmd) Run(a *app) error { return c.write(a, api.Condition{}) }
 
 func (c *putCmd) write(a *app, cond api.Condition) error {
-	o := api.PutOptions{Create: c.Create, If: cond}
+	o := api.PutOptions{Create: c.Create, Type: c.Type, If: cond}
 	if err := errors.Join(c.set(&o), c.check()); err != nil {
 		return err
+	}
+	if err := oplog.CheckType(c.Type); err != nil {
+		return usage(fmt.Errorf("--type: %w", err))
 	}
 	key, err := c.key(c.Key)
 	if err != nil {

@@ -63,7 +63,7 @@ func readRecord(line []byte) (api.Record, error) {
 	case r.Bare && !r.Deleted:
 		return r, errors.New("no value")
 	}
-	return r, checkRow(r.Key, r.Value)
+	return r, errors.Join(checkRow(r.Key, r.Value), oplog.CheckType(r.Type))
 }
 
 // checkRow says what no node would take.

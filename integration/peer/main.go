@@ -45,6 +45,7 @@ type (
 		Key, Value bin
 		stamp
 		Flags, Expiry uint64
+		Type          string
 		Prev          []stamp
 		Batch         []uint64
 	}
@@ -198,8 +199,9 @@ func (e entry) hash() hex64 {
 	if e.Key == "" || e.Flags&tombstone != 0 || e.Expiry > 0 {
 		return 0 // not in the sum
 	}
-	b := append(append(be.AppendUint32(nil, uint32(len(e.Key))), e.Key...), e.bytes()...)
-	return hex64(xxhash.Sum64(append(append(b, make([]byte, 9)...), e.Value...))) // 9: no flag, no expiry
+	typed := bytes.TrimLeft(append([]byte{byte(len(e.Type))}, e.Type...), "\x00") // behind its length; nothing without one
+	b := slices.Concat(be.AppendUint32(nil, uint32(len(e.Key))), []byte(e.Key), e.bytes(), []byte{byte(min(2, 2*len(e.Type)))})
+	return hex64(xxhash.Sum64(slices.Concat(b, make([]byte, 8), typed, []byte(e.Value)))) // 8: no expiry
 }
 
 type (
@@ -357,10 +359,8 @@ func (n *node) heard(m msg, reply string) {
 
 func (n *node) write(e entry) {
 	row, held := n.rows[e.Key]
-	if n.epoch == 0 {
-		n.epoch = hex64(rand.Uint64())
-		n.own = newOrigin(n.me.Node, uint64(n.epoch))
-	}
+	n.epoch = cmp.Or(n.epoch, hex64(rand.Uint64()))
+	n.own = newOrigin(n.me.Node, uint64(n.epoch))
 	n.hlc = max(wall(), n.hlc+1)
 	if e.stamp = (stamp{max(n.hlc, row.HLC+1), dot{n.own, n.clock[n.own] + 1}}); held {
 		e.Prev = []stamp{row.stamp}

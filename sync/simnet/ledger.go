@@ -65,5 +65,5 @@ func (l *Ledger) ends(bucket, key string) bool {
 }
 
 func sameRow(a, b *oplog.Entry) bool {
-	return a.Stamp == b.Stamp && a.Tombstone == b.Tombstone && bytes.Equal(a.Value, b.Value)
+	return a.Stamp == b.Stamp && a.Tombstone == b.Tombstone && a.Type == b.Type && bytes.Equal(a.Value, b.Value)
 }

@@ -318,6 +318,9 @@ func (w *World) op(rnd *rand.Rand) store.Op {
 	for i := range op.Value {
 		op.Value[i] = byte(rnd.IntN(256))
 	}
+	if size%4 == 1 { // drawing nothing leaves the histories of old seeds as they are
+		op.Type = fmt.Sprint("x/", size)
+	}
 	return op
 }
 
