@@ -161,6 +161,16 @@ func (n serviceBackend) Reached(ctx context.Context, bucket string, tokens []opl
 	return apiError(b.WaitSeen(ctx, tokens...))
 }
 
+// Held implements api.Backend.
+func (n serviceBackend) Held(ctx context.Context, bucket string, q api.Quorum, tokens []oplog.Dot) (api.Holding, error) {
+	b, err := n.Bucket(bucket)
+	if err != nil {
+		return api.Holding{}, apiError(err)
+	}
+	h, err := b.hold(ctx, q, tokens)
+	return h, apiError(err)
+}
+
 // Scan implements api.Backend.
 func (n serviceBackend) Scan(ctx context.Context, bucket string, o api.ScanOptions) iter.Seq2[oplog.Entry, error] {
 	b, err := n.Bucket(bucket)

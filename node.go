@@ -51,6 +51,8 @@ type Node struct {
 	telling sync.Mutex    // held until the engine has been given what was read
 
 	service *api.Service
+	asking  sync.Mutex  // guards asker
+	asker   *api.Client // what the node asks others by; nil until it does
 
 	ctx    context.Context //nolint:containedctx // the life of the node's loops, ended by Close
 	cancel context.CancelFunc
@@ -310,7 +312,7 @@ func (n *Node) hold(name string) (l *loop, begun bool, err error) {
 // The connection stays open. Closing again returns what the first one did.
 //
 // It does not wait until others have what only this node has: that they fetch while
-// it is open, and again when it is opened the next time. api.Client.Hold waits for
+// it is open, and again when it is opened the next time. Bucket.WaitHeld waits for
 // that, Leave hands over for good.
 func (n *Node) Close() error {
 	n.closeOnce.Do(func() { n.closeErr = n.shutdown() })
@@ -338,7 +340,7 @@ func (n *Node) shutdown() error {
 	}
 	if n.cancel != nil {
 		n.cancel()
-		errs = append(errs, n.group.Wait())
+		errs = append(errs, n.group.Wait(), n.closeAsker())
 	}
 	if n.bus != nil {
 		errs = append(errs, n.bus.Close(), n.flush())

@@ -42,6 +42,10 @@ type Backend interface {
 	// Reached returns once the node has seen the writes, or has them on its disk:
 	// ErrBehind if that is not so when ctx ends.
 	Reached(ctx context.Context, bucket string, tokens []oplog.Dot, durable bool) error
+	// Held asks the members of a bucket that q wants, this node among them, whether they
+	// have the writes on their disks, as Quorum.Hold does. That some have not is no
+	// error.
+	Held(ctx context.Context, bucket string, q Quorum, tokens []oplog.Dot) (Holding, error)
 	// Status tells how the node stands.
 	Status(ctx context.Context) Status
 	// Verify returns the digest of one fsynced state of the bucket, or of each

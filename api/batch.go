@@ -11,28 +11,48 @@ func (h *Handlers) batch(ctx context.Context, r *request) (*reply, error) {
 	if err := userBucket(r); err != nil {
 		return nil, err
 	}
-	l, err := parseLoad(r.body)
+	res, err := h.writeBatch(ctx, r.bucket, r.body)
 	if err != nil {
 		return nil, err
 	}
+	return &reply{body: mustJSON(res)}, nil
+}
+
+// Batch writes the records of body, one a line, as one. Its error is an *Error.
+func (h *Handlers) Batch(ctx context.Context, bucket string, body []byte) (BatchResult, error) {
+	if err := h.begin(ctx, bucket, ""); err != nil {
+		return BatchResult{}, AsError(err)
+	}
+	res, err := h.writeBatch(ctx, bucket, body)
+	if err != nil {
+		return res, AsError(err)
+	}
+	return res, nil
+}
+
+func (h *Handlers) writeBatch(ctx context.Context, bucket string, body []byte) (BatchResult, error) {
+	res := BatchResult{V: 1, Node: h.backend.Name()}
+	l, err := parseLoad(body)
+	if err != nil {
+		return res, err
+	}
 	if l.head.SkipUnchanged {
-		return nil, ErrBadRequest.With("a batch writes every record: skip_unchanged is for a load")
+		return res, ErrBadRequest.With("a batch writes every record: skip_unchanged is for a load")
 	}
 	if len(l.refused) > 0 {
 		e := l.refused[0]
-		return nil, e.Error.With("record %d: %s; nothing was written", e.Index, e.Error.Text)
+		return res, e.Error.With("record %d: %s; nothing was written", e.Index, e.Error.Text)
 	}
-	res := BatchResult{V: 1, Node: h.backend.Name()}
 	if len(l.ops) > 0 {
-		results, err := h.backend.Write(ctx, r.bucket, l.ops, WriteOptions{CreateBucket: l.head.Create, Atomic: true})
+		results, err := h.backend.Write(ctx, bucket, l.ops, WriteOptions{CreateBucket: l.head.Create, Atomic: true})
 		if err != nil {
-			return nil, err
+			return res, err
 		}
 		if err := res.count(results, len(l.ops)); err != nil {
-			return nil, err
+			return res, err
 		}
 	}
-	return &reply{body: mustJSON(res)}, nil
+	return res, nil
 }
 
 // count sums up what became of the records: they are of one origin, one after

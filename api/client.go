@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,6 +33,9 @@ type ClientOptions struct {
 	Silence time.Duration
 	// Renew is how often the lease of a stream is renewed. Default 10s.
 	Renew time.Duration
+	// Inbox is the subject below which replies come. Default: one of the connection's
+	// inbox prefix.
+	Inbox string
 	// FrameLimit is the largest message sent. Default 256 KiB.
 	FrameLimit int
 }
@@ -90,7 +94,7 @@ func NewClient(nc *nats.Conn, o ClientOptions) (*Client, error) {
 		}
 	}
 	c := &Client{
-		nc: nc, opts: o, subjects: bus.Subjects{Prefix: o.Prefix}, inbox: nc.NewInbox(),
+		nc: nc, opts: o, subjects: bus.Subjects{Prefix: o.Prefix}, inbox: cmp.Or(o.Inbox, nc.NewInbox()),
 		calls: make(map[string]chan<- msg),
 		assembler: bus.NewAssembler(bus.AssemblerOptions{
 			MaxBody: MaxBody, MaxMemory: clientMemory, MaxAssemblies: 1 << 16,

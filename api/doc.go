@@ -21,6 +21,9 @@
 //	batch   body: {"v":1,"create"} and records, one a line, of which all are written or none
 //	                                  reply: {"v":1,"node","origin","first","last","written"}
 //	reached body: tokens, with commas reply: {"v":1,"node"}; once they are on the node's disk
+//	held    body: {"v":1,"tokens","wait"}: tokens with commas; wait is all, 2, 50% or a,b, as [ParseQuorum] takes it
+//	                                  reply: {"v":1,"node","enough","reached":[nodes],"missing":{node: why}};
+//	                                  the node asks the others. Enough is false if they have it not in time
 //	load    body: {"v":1,"create","skip_unchanged"} and records, one a line
 //	                                  reply: {"v":1,"node","written","unchanged","errors":[...]}
 //	ls      body: {"prefix","start","end","after","limit","reverse","values","full"} or nothing

@@ -193,6 +193,17 @@ func (f *fake) DeletePrefix(ctx context.Context, bucket string, prefix, after []
 	return n, last, nil
 }
 
+// Held has the fake itself hold everything, and nobody else anything.
+func (f *fake) Held(ctx context.Context, bucket string, q api.Quorum, tokens []oplog.Dot) (api.Holding, error) {
+	return q.Hold(ctx, bucket, f.Status(ctx).Members, func(ctx context.Context, node string) error {
+		if node == f.name {
+			return f.Reached(ctx, bucket, tokens, true)
+		}
+		<-ctx.Done()
+		return ctx.Err()
+	})
+}
+
 func (f *fake) Scan(_ context.Context, bucket string, o api.ScanOptions) iter.Seq2[oplog.Entry, error] {
 	return func(yield func(oplog.Entry, error) bool) {
 		f.mu.Lock()
@@ -263,7 +274,7 @@ func (f *fake) Status(context.Context) api.Status {
 	behind := uint64(3)
 	return api.Status{Node: f.name, Version: "v1.2.3", Ready: f.Ready(), Buckets: []api.BucketStatus{
 		{Name: "default", Keys: 2, Hash: api.Hex(1), Peers: []api.BucketPeer{{Node: "z", Behind: &behind}}},
-	}}
+	}, Members: []api.MemberStatus{{Node: f.name, State: "live", Buckets: []string{"default"}}, {Node: "z", State: "stopped", Buckets: []string{"default"}}}}
 }
 
 func (f *fake) Verify(_ context.Context, bucket string, _ api.VerifyOptions) ([]api.BucketDigest, error) {

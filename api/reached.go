@@ -104,12 +104,17 @@ const answerRoom = 500 * time.Millisecond
 // reach waits until the backend has seen the writes, and leaves time to say that
 // it has not.
 func (h *Handlers) reach(ctx context.Context, bucket string, tokens []oplog.Dot, durable bool) error {
-	if end, ok := ctx.Deadline(); ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, end.Add(-min(answerRoom, time.Until(end)/10)))
-		defer cancel()
-	}
+	ctx, cancel := withRoom(ctx)
+	defer cancel()
 	return h.backend.Reached(ctx, bucket, tokens, durable)
+}
+
+func withRoom(ctx context.Context) (context.Context, context.CancelFunc) {
+	end, ok := ctx.Deadline()
+	if !ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithDeadline(ctx, end.Add(-min(answerRoom, time.Until(end)/10)))
 }
 
 // A ReachedResult tells that a node has writes on its disk.
@@ -143,38 +148,56 @@ func (c *Client) Reached(ctx context.Context, node, bucket string, tokens ...opl
 	return c.named(node, err)
 }
 
-// A Holding is who has writes on its disk, and why the others are not known to.
-type Holding struct {
-	Nodes   []string         // in the order in which they said so
-	Missing map[string]error // by node
+// ReachedBy is Reached for as long as ctx lasts: a node works on one request no longer
+// than it is set to.
+func (c *Client) ReachedBy(ctx context.Context, node, bucket string, tokens ...oplog.Dot) error {
+	var behind error
+	for {
+		err := c.Reached(ctx, node, bucket, tokens...)
+		switch {
+		case behind != nil && ctx.Err() != nil && err != nil:
+			return behind // which tells more than that there was no time for another answer
+		case !errors.Is(err, ErrBehind) || !lasts(ctx):
+			return err
+		}
+		behind = err
+		select {
+		case <-time.After(askAgain):
+		case <-ctx.Done():
+			return behind
+		}
+	}
+}
+
+// askAgain is how long a node is left alone that has just said it is behind.
+const askAgain = 100 * time.Millisecond
+
+// lasts reports whether there is time for another answer.
+func lasts(ctx context.Context) bool {
+	end, ok := ctx.Deadline()
+	return ctx.Err() == nil && (!ok || time.Until(end) > 2*answerRoom)
 }
 
 // Hold asks the nodes whether they have the writes on their disks, all at once, and
-// returns as soon as enough of them have, or ctx ends.
+// returns as soon as enough of them have, all have answered, or ctx ends.
 func (c *Client) Hold(ctx context.Context, bucket string, nodes []string, enough int, tokens ...oplog.Dot) Holding {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	type answer struct {
-		node string
-		err  error
-	}
-	answers := make(chan answer, len(nodes))
-	for _, node := range nodes {
-		go func() { answers <- answer{node, c.Reached(ctx, node, bucket, tokens...)} }()
-	}
-	h := Holding{Missing: map[string]error{}}
-	for range nodes {
-		a := <-answers
-		switch {
-		case a.err == nil:
-			h.Nodes = append(h.Nodes, a.node)
-		case len(h.Nodes) >= enough && errors.Is(a.err, context.Canceled):
-		default:
-			h.Missing[a.node] = a.err
+	return hold(ctx, nodes, enough, func(ctx context.Context, node string) error {
+		return c.ReachedBy(ctx, node, bucket, tokens...)
+	})
+}
+
+// HoldBy is Hold for the members that q wants, of which the client's node is asked.
+// ErrTooFew if more are wanted than hold the bucket.
+func (c *Client) HoldBy(ctx context.Context, bucket string, q Quorum, tokens ...oplog.Dot) (Holding, error) {
+	var members []MemberStatus
+	if q.names == nil {
+		st, err := c.Status(ctx)
+		if err != nil {
+			return Holding{}, err
 		}
-		if len(h.Nodes) >= enough {
-			cancel() // the others need not answer
-		}
+		members = st.Members
 	}
-	return h
+	return q.Hold(ctx, bucket, members, func(ctx context.Context, node string) error {
+		return c.ReachedBy(ctx, node, bucket, tokens...)
+	})
 }

@@ -23,6 +23,7 @@ const (
 	verbMGet   = "mget"
 
 	verbReached = "reached"
+	verbHeld    = "held"
 
 	verbLoad   = "load"
 	verbBatch  = "batch"
@@ -72,6 +73,7 @@ func (h *Handlers) table() map[string]handler {
 		verbVerify: h.ready(h.verify),
 
 		verbReached: h.ready(h.reached),
+		verbHeld:    h.ready(h.held),
 
 		verbConflicts: h.ready(h.conflicts),
 		verbTake:      h.ready(h.takeConflict),

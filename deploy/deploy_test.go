@@ -54,7 +54,7 @@ func TestPermissions(t *testing.T) {
 			publish: []string{
 				"replicator.orders.live.n1", "replicator._fleet.clock.n1", "replicator._fleet.sync.n2.n1",
 				"replicator.orders.sync.n2.n1", "replicator.orders.event.fork.n1", "replicator.reply.n2.7.1",
-				"replicator.apireply.reader.x",
+				"replicator.apireply.reader.x", "replicator.orders.api.n2.reached",
 			},
 			notPublish: []string{
 				"replicator.orders.live.n2", "replicator._fleet.clock.n2", "replicator.orders.clock.n1",
@@ -63,18 +63,18 @@ func TestPermissions(t *testing.T) {
 			},
 			subscribe: []string{
 				"replicator.*.live.*", "replicator.orders.live.*", "replicator._fleet.clock.*", "replicator.*.sync.n1.*",
-				"replicator.reply.n1.>", "replicator.*.api.n1.get", "replicator.*.api.any.get",
+				"replicator.reply.n1.>", "replicator.apireply.n1.x.*", "replicator.*.api.n1.get", "replicator.*.api.any.get",
 				"$SRV.PING", "$SRV.INFO.replicator", "$SRV.STATS.replicator.id",
 			},
 			notSubscribe: []string{
 				"replicator.*.sync.n2.*", "replicator.*.sync.*.*", "replicator.reply.n2.>", "replicator.reply.>",
-				"replicator.*.api.n2.get", "replicator.apireply.>", "replicator.>", ">", "$SYS.>", "_INBOX.x",
+				"replicator.*.api.n2.get", "replicator.apireply.>", "replicator.apireply.n2.x.*", "replicator.>", ">", "$SYS.>", "_INBOX.x",
 			},
 			subscribeQuirk: "replicator.*.live.>",
 		},
 		{
 			user:         "reader",
-			publish:      []string{"replicator.orders.api.n1.get", "replicator.orders.api.any.mget", "replicator.orders.api.n1.reached", "replicator.orders.api.any.ls", "$SRV.PING", "$SRV.INFO.replicator"},
+			publish:      []string{"replicator.orders.api.n1.get", "replicator.orders.api.any.mget", "replicator.orders.api.n1.reached", "replicator.orders.api.n1.held", "replicator.orders.api.any.ls", "$SRV.PING", "$SRV.INFO.replicator"},
 			notPublish:   []string{"replicator.orders.api.n1.put", "replicator.orders.api.n1.verify", "replicator.orders.live.n1", "replicator.orders.sync.n1.reader", "replicator.apireply.writer.x"},
 			subscribe:    []string{"replicator.apireply.reader.*"},
 			notSubscribe: []string{"replicator.apireply.writer.*", "replicator.apireply.>", "replicator.*.live.*", "replicator.*.api.any.get"},

@@ -67,7 +67,7 @@ func typeOf(h http.Header) (string, error) {
 
 // put writes the body under the key.
 func (s *Server) put(w http.ResponseWriter, r *http.Request, t target) error {
-	q, err := params(r, "ttl", "expires", "create_bucket")
+	q, err := params(r, "ttl", "expires", "create_bucket", "wait", "timeout")
 	if err != nil {
 		return err
 	}
@@ -85,37 +85,67 @@ func (s *Server) put(w http.ResponseWriter, r *http.Request, t target) error {
 	if err != nil {
 		return err
 	}
+	held, err := s.waitOf(q)
+	if err != nil {
+		return err
+	}
 	value, done, err := s.readBody(w, r, oplog.MaxValue)
 	if err != nil {
 		return err
 	}
-	defer done()
 	op.Value = value
-	return s.writeOne(w, r, t, op, api.WriteOptions{CreateBucket: create})
+	res, err := s.writeOne(r, t, op, api.WriteOptions{CreateBucket: create}, held)
+	done() // who waits for others holds no memory
+	if err != nil {
+		return err
+	}
+	return s.answerWrite(w, r, t, res, held)
 }
 
 func (s *Server) del(w http.ResponseWriter, r *http.Request, t target) error {
-	if _, err := params(r); err != nil {
+	q, err := params(r, "wait", "timeout")
+	if err != nil {
 		return err
 	}
 	cond, err := condition(r.Header, false)
 	if err != nil {
 		return err
 	}
-	return s.writeOne(w, r, t, api.WriteOp{Key: t.key, Delete: true, If: cond}, api.WriteOptions{})
-}
-
-func (s *Server) writeOne(w http.ResponseWriter, r *http.Request, t target, op api.WriteOp, o api.WriteOptions) error {
-	ctx, cancel := s.withTimeout(r)
-	defer cancel()
-	res, err := s.handlers.Write(ctx, t.bucket, op, o)
+	held, err := s.waitOf(q)
 	if err != nil {
 		return err
 	}
-	if token, err := res.Token(); err == nil {
-		w.Header().Set("ETag", etag(token))
+	res, err := s.writeOne(r, t, api.WriteOp{Key: t.key, Delete: true, If: cond}, api.WriteOptions{}, held)
+	if err != nil {
+		return err
 	}
-	return s.json(w, res)
+	return s.answerWrite(w, r, t, res, held)
+}
+
+func (s *Server) writeOne(r *http.Request, t target, op api.WriteOp, o api.WriteOptions, held *wait) (api.PutResult, error) {
+	if err := s.canWait(r, t, held); err != nil {
+		return api.PutResult{}, err
+	}
+	ctx, cancel := s.withTimeout(r)
+	defer cancel()
+	return s.handlers.Write(ctx, t.bucket, op, o)
+}
+
+// answerWrite tells which write it was, and waits for those who are to have it.
+func (s *Server) answerWrite(w http.ResponseWriter, r *http.Request, t target, res api.PutResult, held *wait) error {
+	token, err := res.Token()
+	if err != nil {
+		return err
+	}
+	w.Header().Set("ETag", etag(token))
+	if held == nil {
+		return s.json(w, res)
+	}
+	by := s.heldBy(r, t, held, token)
+	return s.answerHeld(w, struct {
+		api.PutResult
+		api.HeldBy
+	}{res, by}, by)
 }
 
 // deletePrefix deletes the keys under a prefix. It has to be named: a request that
@@ -218,17 +248,24 @@ func boolParam(q url.Values, name string) (bool, error) {
 }
 
 // json answers with a value that package api has made.
-func (s *Server) json(w http.ResponseWriter, v any) error {
+func (s *Server) json(w http.ResponseWriter, v any) error { return s.jsonAs(w, http.StatusOK, v) }
+
+func (s *Server) jsonAs(w http.ResponseWriter, status int, v any) error {
 	body, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
-	return s.answer(w, "application/json", body)
+	return s.answerAs(w, status, "application/json", body)
 }
 
 func (s *Server) answer(w http.ResponseWriter, kind string, body []byte) error {
+	return s.answerAs(w, http.StatusOK, kind, body)
+}
+
+func (s *Server) answerAs(w http.ResponseWriter, status int, kind string, body []byte) error {
 	w.Header().Set("Content-Type", kind)
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
 	s.write(w, body)
 	return nil
 }

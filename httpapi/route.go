@@ -131,7 +131,9 @@ func (s *Server) ofBucket(what string) map[string]action {
 		return map[string]action{http.MethodGet: s.list, http.MethodDelete: s.deletePrefix}
 	case "watch":
 		return map[string]action{http.MethodGet: s.watch}
-	case "batch", "load", "mget":
+	case "batch":
+		return map[string]action{http.MethodPost: s.batch}
+	case "load", "mget":
 		return map[string]action{http.MethodPost: s.verb(what)}
 	case "reached":
 		return map[string]action{http.MethodGet: s.reached}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -59,28 +58,29 @@ func (f waitFlag) hold(a *app, client *api.Client, bucket string, tokens ...oplo
 	}
 	ctx, cancel := context.WithTimeout(a.ctx, cmp.Or(a.flags.Timeout, holdTimeout))
 	defer cancel()
-	h, enough, err := f.ask(ctx, client, bucket, tokens)
+	h, err := f.ask(ctx, client, bucket, tokens)
 	switch {
 	case err != nil:
 		return &exitError{Code: exitBehind, Err: fmt.Errorf("written, but nobody was waited for: %w", err)}
-	case len(h.Nodes) >= enough:
+	case h.Enough():
 		return nil
 	}
 	missing := strings.Join(slices.Sorted(maps.Keys(h.Missing)), ", ")
 	return &exitError{Code: exitBehind, Err: fmt.Errorf("written, but not known to be on the disks of %s: only on %d of %d",
-		missing, len(h.Nodes), enough)}
+		missing, len(h.Nodes), h.Wanted)}
 }
 
-// ask asks the nodes that may hold the bucket, and returns how many have to.
-func (f waitFlag) ask(ctx context.Context, client *api.Client, bucket string, tokens []oplog.Dot) (h api.Holding, enough int, err error) {
-	nodes, err := f.nodes(ctx, client, bucket)
+// ask asks the nodes that the flag wants.
+func (f waitFlag) ask(ctx context.Context, client *api.Client, bucket string, tokens []oplog.Dot) (api.Holding, error) {
+	q, err := f.quorum()
 	if err != nil {
-		return h, 0, err
+		return api.Holding{}, err
 	}
-	if enough, err = f.enough(len(nodes)); err != nil {
-		return h, 0, err
+	h, err := client.HoldBy(ctx, bucket, q, tokens...)
+	if errors.Is(err, api.ErrTooFew) {
+		err = fmt.Errorf("--wait %s: %w", f.Wait, err)
 	}
-	return client.Hold(ctx, bucket, nodes, enough, tokens...), enough, nil
+	return h, err
 }
 
 // check refuses what is no such flag before anything is written.
@@ -88,63 +88,16 @@ func (f waitFlag) check() error {
 	if f.Wait == "" {
 		return nil
 	}
-	_, err := f.enough(1 << 20)
+	_, err := f.quorum()
 	return err
 }
 
-// named returns the nodes that the flag names, none if it counts.
-func (f waitFlag) named() []string {
-	first, _, _ := strings.Cut(f.Wait, ",")
-	if _, err := strconv.Atoi(strings.TrimSuffix(first, "%")); err == nil || f.Wait == "all" {
-		return nil
-	}
-	return strings.Split(f.Wait, ",")
-}
-
-func (f waitFlag) enough(members int) (int, error) {
-	if names := f.named(); names != nil {
-		for _, name := range names {
-			if !oplog.ValidName(name) {
-				return 0, usage(fmt.Errorf("--wait %s: no node is named %q", f.Wait, name))
-			}
-		}
-		return len(names), nil
-	}
-	number, share := strings.CutSuffix(f.Wait, "%")
-	n, err := strconv.Atoi(number)
-	switch {
-	case f.Wait == "all":
-		return members, nil
-	case err != nil || n < 1 || share && n > 100:
-		return 0, usage(fmt.Errorf("--wait %s: want all, a number, a share up to 100%%, or nodes with commas", f.Wait))
-	case share:
-		return (members*n + 99) / 100, nil
-	case n > members:
-		return 0, fmt.Errorf("--wait %d: only %d members hold the bucket", n, members)
-	}
-	return n, nil
-}
-
-// nodes returns whom to ask: those named, or every member that counts.
-func (f waitFlag) nodes(ctx context.Context, client *api.Client, bucket string) ([]string, error) {
-	if names := f.named(); names != nil {
-		return names, nil
-	}
-	st, err := client.Status(ctx)
+func (f waitFlag) quorum() (api.Quorum, error) {
+	q, err := api.ParseQuorum(f.Wait)
 	if err != nil {
-		return nil, err
+		return q, usage(fmt.Errorf("--wait %s: %w", f.Wait, err))
 	}
-	var nodes []string
-	for _, m := range st.Members {
-		gone := m.State == "left" || m.State == "forgotten" || m.State == "evicted"
-		if !gone && slices.Contains(m.Buckets, bucket) {
-			nodes = append(nodes, m.Node)
-		}
-	}
-	if len(nodes) == 0 {
-		return nil, fmt.Errorf("%w: no member holds bucket %s", api.ErrNoBucket, bucket)
-	}
-	return nodes, nil
+	return q, nil
 }
 
 type reachedCmd struct {
@@ -185,15 +138,15 @@ func (c *reachedCmd) Run(a *app) error {
 	defer done()
 	ctx, cancel := context.WithTimeout(a.ctx, cmp.Or(a.flags.Timeout, reachedTimeout))
 	defer cancel()
-	h, enough, err := c.ask(ctx, client, c.Bucket, tokens)
+	h, err := c.ask(ctx, client, c.Bucket, tokens)
 	if err != nil {
 		return err
 	}
-	if err := c.print(a, h); err != nil {
+	if err := c.print(a, h.Told()); err != nil {
 		return err
 	}
-	if len(h.Nodes) < enough {
-		return &exitError{Code: exitBehind, Err: fmt.Errorf("known to be on %d of %d disks", len(h.Nodes), enough)}
+	if !h.Enough() {
+		return &exitError{Code: exitBehind, Err: fmt.Errorf("known to be on %d of %d disks", len(h.Nodes), h.Wanted)}
 	}
 	return nil
 }
@@ -205,17 +158,8 @@ type reachedBy struct {
 	Missing map[string]string `json:"missing"` // why, by node
 }
 
-func (c *reachedCmd) print(a *app, h api.Holding) error {
-	out := reachedBy{V: 1, Reached: slices.Sorted(slices.Values(h.Nodes)), Missing: map[string]string{}}
-	if out.Reached == nil {
-		out.Reached = []string{}
-	}
-	for node, err := range h.Missing {
-		out.Missing[node] = "no answer"
-		if errors.Is(err, api.ErrBehind) || errors.Is(err, api.ErrNoBucket) {
-			out.Missing[node] = err.Error()
-		}
-	}
+func (c *reachedCmd) print(a *app, told api.HeldBy) error {
+	out := reachedBy{V: 1, Reached: told.Reached, Missing: told.Missing}
 	if c.JSON {
 		return a.printJSON(out)
 	}
