@@ -2,6 +2,8 @@ module replicator
 
 go 1.26.0
 
+ignore ./examples/javascript/node_modules
+
 require (
 	github.com/RaduBerinde/btreemap v0.0.0-20250419174037-3d62b7205d54
 	github.com/alecthomas/kong v1.17.0

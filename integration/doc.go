@@ -12,6 +12,7 @@
 //	REPLICATOR_LONG=1 go test ./integration    a million keys, a hub down for a minute; add -timeout 60m
 //
 // Tests need no more than Go. What they can use is skipped with a plain message
-// where it is missing: the nats CLI on PATH, the right to mount a small tmpfs.
+// where it is missing: the nats CLI, Node.js with npm and its registry, curl, the
+// right to mount a small tmpfs. In CI the programs have to be there.
 // They listen on loopback only, and end only the processes they started.
 package integration

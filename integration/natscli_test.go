@@ -6,13 +6,12 @@ import (
 	"testing"
 )
 
+const natsRemedy = "go install github.com/nats-io/natscli/nats@v0.5.1"
+
 // natsCLI is the nats program, as its users run it.
 func natsCLI(tb testing.TB, n *node, args ...string) *exec.Cmd {
 	tb.Helper()
-	path, err := exec.LookPath("nats")
-	if err != nil {
-		tb.Skip("no nats CLI on PATH; go install github.com/nats-io/natscli/nats@v0.5.1")
-	}
+	path := tool(tb, "nats", natsRemedy)
 	cmd := exec.Command(path, append([]string{"--server", n.url}, args...)...)
 	cmd.Dir, cmd.Env = scratch, cleanEnv()
 	return cmd

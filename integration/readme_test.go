@@ -54,9 +54,7 @@ func TestReadmeTour(t *testing.T) {
 // TestAPITour types docs/api.md in the same way, with free ports in the place of
 // those it shows.
 func TestAPITour(t *testing.T) {
-	if _, err := exec.LookPath("curl"); err != nil {
-		t.Skip("no curl here to type the tour with")
-	}
+	tool(t, "curl", "install curl to have the tour typed")
 	page, err := os.ReadFile("../docs/api.md")
 	must(t, err)
 	ports := strings.NewReplacer("127.0.0.1:8080", freeAddress(t), "127.0.0.1:4222", freeAddress(t))
@@ -155,16 +153,14 @@ type shell struct {
 
 func startShell(tb testing.TB) *shell {
 	tb.Helper()
-	bash, err := exec.LookPath("bash")
-	if err != nil {
-		tb.Skip("no bash here to type the tour in")
-	}
+	bash := tool(tb, "bash", "install bash to have the tour typed")
 	sh := &shell{dir: tb.TempDir()}
 	cmd := exec.Command(bash, "--norc")
 	bin := tb.TempDir()
 	must(tb, os.Symlink(program(tb), filepath.Join(bin, "replicator")))
 	path := bin + string(os.PathListSeparator) + os.Getenv("PATH")
 	cmd.Dir, cmd.Env = sh.dir, cleanEnv("PATH="+path)
+	var err error
 	sh.in, err = cmd.StdinPipe()
 	must(tb, err)
 	read, write, err := os.Pipe()
