@@ -3,6 +3,7 @@ package replicator
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"iter"
 	"time"
 
@@ -94,6 +95,10 @@ func (b *Bucket) Scan(ctx context.Context, o ScanOptions) iter.Seq2[Entry, error
 	return func(yield func(Entry, error) bool) {
 		if err := b.loop.ended(); err != nil {
 			yield(Entry{}, err)
+			return
+		}
+		if o.Limit < 0 {
+			yield(Entry{}, fmt.Errorf("replicator: a scan of at most %d rows", o.Limit))
 			return
 		}
 		rows := b.loop.bucket.Scan(store.ScanOptions{

@@ -3,6 +3,7 @@ package replicator
 import (
 	"errors"
 
+	"replicator/bus"
 	"replicator/oplog"
 	"replicator/store"
 )
@@ -56,6 +57,8 @@ type (
 	LimitError = store.LimitError
 	// TypeError reports a text that cannot be a content type.
 	TypeError = oplog.TypeError
+	// NameError reports the name of a bucket, or of a node, that cannot be one.
+	NameError = bus.NameError
 	// ReadOnlyError reports a write to a store that takes none, and why.
 	ReadOnlyError = store.ReadOnlyError
 )

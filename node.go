@@ -254,8 +254,8 @@ func (n *Node) Buckets() []string {
 
 // loop returns that of a bucket which users may have.
 func (n *Node) loop(name string) (*loop, error) {
-	if name == bus.Fleet {
-		return nil, noBucket(name)
+	if err := bus.ValidBucket(name); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNoBucket, err) // and none can be made
 	}
 	return n.held(name)
 }

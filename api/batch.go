@@ -43,6 +43,11 @@ func (h *Handlers) writeBatch(ctx context.Context, bucket string, body []byte) (
 		e := l.refused[0]
 		return res, e.Error.With("record %d: %s; nothing was written", e.Index, e.Error.Text)
 	}
+	for i := range l.ops {
+		if err := checkEnd(l.ops[i], l.now); err != nil {
+			return res, AsError(err).With("record %d: %s; nothing was written", l.index[i], err)
+		}
+	}
 	if len(l.ops) > 0 {
 		results, err := h.backend.Write(ctx, bucket, l.ops, WriteOptions{CreateBucket: l.head.Create, Atomic: true})
 		if err != nil {

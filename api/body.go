@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"time"
 
 	"replicator/oplog"
 )
@@ -222,6 +223,15 @@ func checkKey(key []byte) error {
 		return ErrBadKey.With("the key is empty")
 	case len(key) > oplog.MaxKey:
 		return ErrTooLarge.With("the key has %d bytes, the limit is %d", len(key), oplog.MaxKey)
+	}
+	return nil
+}
+
+// checkEnd refuses what would be gone at once. A load takes it: what was exported
+// may have ended since.
+func checkEnd(op WriteOp, now time.Time) error {
+	if op.Expiry != 0 && op.Expiry <= now.UnixMilli() {
+		return ErrBadRequest.With("the expiry %s is past; a delete deletes", formatMillis(op.Expiry))
 	}
 	return nil
 }

@@ -195,6 +195,10 @@ type ListOptions struct {
 // moment, all pages together do not.
 func (c *Client) List(ctx context.Context, bucket string, o ListOptions) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
+		if o.Limit < 0 {
+			yield(Record{}, ErrBadRequest.With("a negative limit"))
+			return
+		}
 		for left := o.Limit; ; {
 			records, more, err := c.page(ctx, bucket, o, left)
 			if err != nil {

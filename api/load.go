@@ -49,6 +49,7 @@ func (res *LoadResult) count(results []WriteResult, index []int) {
 // A loading is a parsed load: the operations, which record each came from, and
 // the records that cannot be written.
 type loading struct {
+	now     time.Time // from which a ttl counts
 	head    loadHead
 	ops     []WriteOp
 	index   []int
@@ -56,9 +57,9 @@ type loading struct {
 }
 
 func parseLoad(body []byte) (*loading, error) {
-	l := &loading{}
+	l := &loading{now: time.Now()}
 	body = l.takeHead(body)
-	n, now := 0, time.Now()
+	n, now := 0, l.now
 	for line := range lines(body) {
 		if n >= MaxOps {
 			return nil, ErrTooLarge.With("more than %d records in one load", MaxOps)

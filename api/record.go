@@ -221,7 +221,7 @@ func (c Condition) String() string {
 func (r *Record) op(now time.Time) WriteOp {
 	op := WriteOp{Key: r.Key, Value: r.Value, Delete: r.Deleted, Expiry: r.Expiry, Type: r.Type, If: r.If}
 	if r.TTL > 0 {
-		op.Expiry = now.Add(r.TTL).UnixMilli()
+		op.Expiry = max(now.Add(r.TTL).UnixMilli(), now.UnixMilli()+1)
 	}
 	return op
 }

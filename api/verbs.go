@@ -172,7 +172,12 @@ func (h *Handlers) put(ctx context.Context, r *request) (*reply, error) {
 	case r.verb == verbUpdate && rec.If.Revision.Seq == 0:
 		return nil, ErrBadRequest.With("an update without the revision that it is for, under if_local")
 	}
-	return h.answerWrite(ctx, r, rec.op(time.Now()), WriteOptions{CreateBucket: create})
+	now := time.Now()
+	op := rec.op(now)
+	if err := checkEnd(op, now); err != nil {
+		return nil, err
+	}
+	return h.answerWrite(ctx, r, op, WriteOptions{CreateBucket: create})
 }
 
 func (h *Handlers) del(ctx context.Context, r *request) (*reply, error) {

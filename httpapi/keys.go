@@ -200,11 +200,14 @@ func expiryOf(q url.Values, now time.Time) (int64, error) {
 		if err != nil || d <= 0 {
 			return 0, errBadParam.With("ttl %q: want a time above 0, as 30m", clip(ttl))
 		}
-		return now.Add(d).UnixMilli(), nil
+		return max(now.Add(d).UnixMilli(), now.UnixMilli()+1), nil
 	case expires != "":
 		at, err := time.Parse(time.RFC3339, expires)
-		if err != nil || at.UnixMilli() <= 0 {
+		if err != nil {
 			return 0, errBadParam.With("expires %q: want RFC 3339, as 2030-01-02T15:04:05Z", clip(expires))
+		}
+		if at.UnixMilli() <= now.UnixMilli() {
+			return 0, errBadParam.With("expires %q is past; DELETE deletes", clip(expires))
 		}
 		return at.UnixMilli(), nil
 	}
