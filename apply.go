@@ -42,14 +42,14 @@ func (l *loop) apply(list []syncer.Action) []syncer.Action {
 	case syncer.ApplyPage:
 		l.order.Lock()
 		applied, ev := carry.Page(l.node.store, time.Now(), a)
-		l.hub.queueMerged(applied)
+		l.hub.QueueMerged(applied)
 		l.order.Unlock()
 		l.applied(applied, ev.Err)
 		l.node.feed(ev)
 	case syncer.EndPull:
 		l.order.Lock()
 		applied, ev := carry.End(l.node.store, time.Now(), a)
-		l.hub.queueMerged(applied)
+		l.hub.QueueMerged(applied)
 		l.order.Unlock()
 		l.applied(applied, ev.Err)
 		l.node.feed(ev)
@@ -67,7 +67,7 @@ func (l *loop) wipe(a syncer.Wipe) {
 	l.order.Lock()
 	ev := carry.Wipe(l.node.store, a)
 	if ev.Err == nil {
-		l.hub.end(ErrWiped)
+		l.hub.End(ErrWiped)
 	}
 	l.order.Unlock()
 	if errors.Is(ev.Err, store.ErrTaken) {
@@ -110,7 +110,7 @@ func liveRun(list []syncer.Action) []syncer.ApplyLive {
 func (l *loop) applyLive(run []syncer.ApplyLive) {
 	l.order.Lock()
 	applied, ev := carry.Live(l.node.store, time.Now(), run)
-	l.hub.queueMerged(applied)
+	l.hub.QueueMerged(applied)
 	l.order.Unlock()
 	l.applied(applied, ev.Err)
 	l.node.feed(ev)
@@ -129,7 +129,7 @@ func (l *loop) applied(a store.Applied, err error) {
 	if len(a.Reissued.Entries) > 0 {
 		l.finish(group{written: a.Reissued}) // writes of our own now
 	}
-	l.hub.release(l.bucket.DurableCovers)
+	l.hub.Release(l.bucket.DurableCovers)
 	l.moved.beat()
 	l.node.touch(l.name)
 	if l.name == bus.Fleet {

@@ -6,6 +6,7 @@ import (
 	"replicator/bus"
 	"replicator/oplog"
 	"replicator/store"
+	"replicator/watch"
 )
 
 // Errors that callers tell apart.
@@ -33,9 +34,9 @@ var (
 	ErrSlowWatcher = errors.New("replicator: watcher too slow")
 	// ErrTokenExpired ends a watch whose token is older than deletes that this node has
 	// forgotten, which it therefore cannot tell: watch from the start.
-	ErrTokenExpired = errors.New("replicator: the token is older than deletes that were forgotten: watch from the start")
+	ErrTokenExpired = watch.ErrTokenExpired
 	// ErrBadToken reports a token that is none of a watch of this bucket.
-	ErrBadToken = errors.New("replicator: no token of a watch of this bucket")
+	ErrBadToken = watch.ErrBadToken
 )
 
 // A FencedError refuses writes on a node that must not write: an older instance

@@ -15,6 +15,7 @@ import (
 	"replicator/oplog"
 	"replicator/store"
 	syncer "replicator/sync"
+	"replicator/watch"
 )
 
 // A loop is the pair of goroutines through which a bucket changes: one commits
@@ -25,7 +26,7 @@ type loop struct {
 	bucket  *store.Bucket
 	writes  chan *request
 	applies *queue[syncer.Action]
-	hub     *hub
+	hub     *watch.Hub
 	moved   pulse // when the clock has moved, in memory or on disk
 	scrubs  scrubs
 
@@ -82,7 +83,7 @@ const (
 func newLoop(n *Node, b *store.Bucket, name string) *loop {
 	return &loop{
 		node: n, name: name, bucket: b, writes: make(chan *request, n.cfg.Queue),
-		applies: newQueue[syncer.Action](), hub: newHub(),
+		applies: newQueue[syncer.Action](), hub: watch.NewHub(watch.Limits{}),
 		stop: make(chan struct{}), stopped: make(chan struct{}), gone: make(chan struct{}), merged: make(chan struct{}),
 	}
 }
@@ -252,7 +253,7 @@ func (l *loop) writeGroup(requests []*request, finish func(group)) {
 	l.order.Lock()
 	written, err := l.bucket.Write(time.Now(), ops)
 	if err == nil {
-		l.hub.queueOwn(written)
+		l.hub.QueueOwn(written)
 	}
 	l.order.Unlock()
 	l.moved.beat()
@@ -333,7 +334,7 @@ func (l *loop) publishSynced(list []group) {
 }
 
 func (l *loop) synced() {
-	l.hub.release(l.bucket.DurableCovers)
+	l.hub.Release(l.bucket.DurableCovers)
 	l.moved.beat()
 	l.node.feed(syncer.Synced{Bucket: l.name})
 }

@@ -10,6 +10,7 @@ import (
 
 	"replicator/oplog"
 	"replicator/store"
+	"replicator/watch"
 )
 
 func storeBucket(t *testing.T) *store.Bucket {
@@ -35,7 +36,7 @@ func TestOneBadWriteLeavesItsGroupAlone(t *testing.T) {
 	if _, err := b.ApplyLive(time.Now(), []*oplog.Live{{Bucket: "orders", Origin: o, First: 1, Last: 1, Entries: []oplog.Entry{last}}}); err != nil {
 		t.Fatal(err)
 	}
-	l := &loop{node: &Node{}, bucket: b, hub: newHub()}
+	l := &loop{node: &Node{}, bucket: b, hub: watch.NewHub(watch.Limits{})}
 	var requests []*request
 	for _, key := range []string{"before", "frozen", "after"} {
 		requests = append(requests, &request{ops: []store.Op{{Key: []byte(key), Value: []byte("v")}}, done: make(chan result, 1)})
@@ -49,66 +50,6 @@ func TestOneBadWriteLeavesItsGroupAlone(t *testing.T) {
 	}
 }
 
-// TestWatchersWaitForTheDisk: writes that a merge has made are own writes.
-func TestWatchersWaitForTheDisk(t *testing.T) {
-	h, w := newHub(), newWatcher(nil)
-	h.join(w)
-	own, other := oplog.Origin{Node: "a", Epoch: 1}, oplog.Origin{Node: "b", Epoch: 1}
-	change := func(o oplog.Origin, seq oplog.Seq) store.Change {
-		return store.Change{Entry: oplog.Entry{Key: []byte("k"), Stamp: oplog.Stamp{HLC: 1, Origin: o, Seq: seq}}}
-	}
-	h.queueMerged(store.Applied{
-		Changes:  []store.Change{change(other, 1), change(own, 7)},
-		Reissued: store.Written{Origin: own, First: 7, Last: 7},
-	})
-	durable := oplog.Clock{{Node: "a", Epoch: 9}: 1000} // of an epoch before
-	h.release(durable.Covers)
-	if n := len(w.events); n != 1 {
-		t.Fatalf("%d events before the disk has the write, want the merged one", n)
-	}
-	if ev := <-w.events; ev.local {
-		t.Error("a merged entry is told as a local write")
-	}
-	durable[own] = 7
-	h.release(durable.Covers)
-	if n := len(w.events); n != 1 {
-		t.Fatalf("%d events after, want 1", n)
-	}
-	if ev := <-w.events; !ev.local {
-		t.Error("a write issued again is not told as a local one")
-	}
-}
-
-// TestMarksWaitForTheDisk: a mark says that all before it was told.
-func TestMarksWaitForTheDisk(t *testing.T) {
-	h, w := newHub(), newWatcher([]byte("other/"))
-	h.join(w)
-	own := oplog.Origin{Node: "a", Epoch: 1}
-	h.queueOwn(store.Written{Origin: own, First: 1, Last: 1, Changes: []store.Change{
-		{Entry: oplog.Entry{Key: []byte("k"), Stamp: oplog.Stamp{HLC: 1, Origin: own, Seq: 1}}},
-	}})
-	late := newWatcher(nil)
-	h.join(late) // its snapshot has that change
-	clock := func() oplog.Clock { return oplog.Clock{own: 1} }
-	h.queueMark(false, clock)
-	h.queueMark(false, clock) // nothing was queued since
-	durable := oplog.Clock{}
-	h.release(durable.Covers)
-	if n := len(w.events) + len(late.events); n != 0 {
-		t.Fatalf("%d tellings before the disk has the write", n)
-	}
-	durable[own] = 1
-	h.release(durable.Covers)
-	for _, x := range []*watcher{w, late} {
-		if n := len(x.events); n != 1 {
-			t.Fatalf("%d tellings, want the mark alone", n)
-		}
-		if told := <-x.events; !told.mark.Equal(clock()) {
-			t.Errorf("told %+v", told)
-		}
-	}
-}
-
 // TestQueuedWritesAreTurnedAway by a node that has begun to leave: those before
 // it are handed over, and nobody would wait for these. The fleet's own bucket
 // still takes what the node has to say, and a request without operations waits
@@ -117,7 +58,7 @@ func TestQueuedWritesAreTurnedAway(t *testing.T) {
 	n := &Node{}
 	n.retired.Store(new("leaving"))
 	for name, refused := range map[string]bool{"orders": true, "_fleet": false} {
-		l := &loop{node: n, name: name, bucket: storeBucket(t), hub: newHub()}
+		l := &loop{node: n, name: name, bucket: storeBucket(t), hub: watch.NewHub(watch.Limits{})}
 		write := &request{ops: []store.Op{{Key: []byte("k"), Value: []byte("v")}}, done: make(chan result, 1)}
 		barrier := &request{done: make(chan result, 1)}
 		l.writeGroup([]*request{write, barrier}, func(g group) { l.answer(g, nil) })
@@ -157,7 +98,7 @@ func TestNothingLeavesBeforeTheDiskHasIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	disk.broken = true
-	l := &loop{node: &Node{store: s, log: slog.New(slog.DiscardHandler)}, bucket: b, hub: newHub()}
+	l := &loop{node: &Node{store: s, log: slog.New(slog.DiscardHandler)}, bucket: b, hub: watch.NewHub(watch.Limits{})}
 	r := &request{ops: []store.Op{{Key: []byte("k"), Value: []byte("v")}}, done: make(chan result, 1)}
 	l.writeGroup([]*request{r}, func(g group) {
 		l.finish(g)
@@ -166,24 +107,6 @@ func TestNothingLeavesBeforeTheDiskHasIt(t *testing.T) {
 	if res := <-r.done; res.err == nil {
 		t.Error("a write that is on no disk was acknowledged")
 	}
-}
-
-// TestWipeEndsWatches: what is deleted before the rows are back would be told to
-// nobody, so whoever watches begins anew.
-func TestWipeEndsWatches(t *testing.T) {
-	h, w := newHub(), newWatcher(nil)
-	h.join(w)
-	h.queueMerged(store.Applied{Changes: []store.Change{{Entry: oplog.Entry{Key: []byte("k")}}}})
-	h.release(nil)
-	h.queueMerged(store.Applied{Changes: []store.Change{{Entry: oplog.Entry{Key: []byte("l")}}}})
-	h.end(ErrWiped)
-	if ev, ok := <-w.events; !ok || string(ev.entry.Key) != "k" {
-		t.Errorf("what was told before is lost: %+v", ev)
-	}
-	if _, ok := <-w.events; ok || !errors.Is(w.why, ErrWiped) || len(h.pending)+len(h.watchers) > 0 {
-		t.Errorf("the watch goes on, or ends for %v", w.why)
-	}
-	h.leave(w)
 }
 
 // TestTokensAreReachedTogether: a replica that is emptied has gone back behind the

@@ -71,7 +71,7 @@ func (n *Node) dropBucket(l *loop) error {
 	close(l.gone)
 	<-l.merged
 	l.moved.beat()
-	l.hub.end(noBucket(l.name))
+	l.hub.End(noBucket(l.name))
 	n.mu.Lock() // a join in between would be undone
 	defer n.mu.Unlock()
 	delete(n.loops, l.name)

@@ -7,8 +7,8 @@ import (
 	"iter"
 	"time"
 
-	"replicator/oplog"
 	"replicator/store"
+	"replicator/watch"
 )
 
 // A WatchEvent tells that a key has a new row on this node, or, if Mark is set, how
@@ -69,65 +69,44 @@ var errBothStarts = errors.New("replicator: a watch goes on from a token, or fro
 // ErrSlowWatcher and no more. On a replica that empties the bucket the watch ends with
 // ErrWiped. The events' slices must not be changed.
 func (b *Bucket) Watch(ctx context.Context, o WatchOptions) iter.Seq2[WatchEvent, error] {
-	w := &watch{bucket: b, o: o}
+	w := &watching{bucket: b, o: o}
 	w.o.Prefix = bytes.Clone(o.Prefix)
 	if err := w.begin(); err != nil {
 		return func(yield func(WatchEvent, error) bool) { yield(WatchEvent{}, err) }
 	}
-	first := w.watcher
-	forget := context.AfterFunc(ctx, func() { b.loop.hub.leave(first) })
+	forget := context.AfterFunc(ctx, w.reader.Leave)
 	return func(yield func(WatchEvent, error) bool) {
-		defer func() { forget(); b.loop.hub.leave(w.watcher) }()
+		defer func() { forget(); w.reader.Leave() }()
 		w.run(ctx, yield)
 	}
 }
 
-// A watch is one that is read. It belongs to its reader.
-type watch struct {
-	bucket  *Bucket
-	o       WatchOptions
-	watcher *watcher
-
-	// pos is what was told for sure, told what has been beyond it: a mark moves the
-	// one and forgets the other. So whoever falls behind gets nothing twice.
-	pos  oplog.Clock
-	told map[oplog.Dot]struct{}
-	// had is what the reader had, perhaps from another node that was further.
-	had oplog.Clock
-
-	unmarked bool // something was told since the last mark
-	stop     bool // the reader has gone
+// A watching is a watch that is read. It belongs to its reader.
+type watching struct {
+	bucket *Bucket
+	o      WatchOptions
+	reader *watch.Reader
+	stop   bool // the reader has gone
 }
 
-// markEvery is how often a watch tells how far it is, or notes it for itself.
-const markEvery = time.Second
-
-func (w *watch) begin() error {
+func (w *watching) begin() error {
 	l := w.bucket.loop
-	w.watcher = newWatcher(w.o.Prefix)
+	w.reader = watch.NewReader(l.hub, l.node.store, l.bucket, w.o.Prefix)
 	switch {
 	case w.o.Resume != "" && w.o.FromStart:
 		return errBothStarts
 	case w.o.Resume != "":
-		had, err := parseWatchToken(l.name, w.o.Resume)
-		w.had, w.pos = had, had
-		return err
+		return w.reader.Resume(w.o.Resume)
 	case !w.o.FromStart:
 		l.order.Lock()
 		defer l.order.Unlock()
-		l.hub.join(w.watcher)
-		w.moveTo(l.bucket.Clock())
+		w.reader.JoinNow()
 	}
 	return nil
 }
 
-func (w *watch) moveTo(clock oplog.Clock) {
-	w.pos, w.told, w.unmarked = clock, map[oplog.Dot]struct{}{}, false
-	w.pos.Join(w.had)
-}
-
 // run tells what there is to be told until the reader goes, or an error.
-func (w *watch) run(ctx context.Context, yield func(WatchEvent, error) bool) {
+func (w *watching) run(ctx context.Context, yield func(WatchEvent, error) bool) {
 	give := func(ev WatchEvent, err error) bool {
 		w.stop = !yield(ev, err) || err != nil
 		return !w.stop
@@ -137,7 +116,7 @@ func (w *watch) run(ctx context.Context, yield func(WatchEvent, error) bool) {
 		err = w.replay(ctx, give, w.o.FromStart, true)
 	}
 	for err == nil && !w.stop && ctx.Err() == nil {
-		if err = w.follow(ctx, give); errors.Is(err, errFellBehind) {
+		if err = w.follow(ctx, give); errors.Is(err, watch.ErrFellBehind) {
 			err = w.replay(ctx, give, false, false)
 			if errors.Is(err, ErrTokenExpired) {
 				err = ErrSlowWatcher
@@ -150,8 +129,8 @@ func (w *watch) run(ctx context.Context, yield func(WatchEvent, error) bool) {
 }
 
 // follow tells changes as they happen.
-func (w *watch) follow(ctx context.Context, give func(WatchEvent, error) bool) error {
-	tick := time.NewTicker(markEvery)
+func (w *watching) follow(ctx context.Context, give func(WatchEvent, error) bool) error {
+	tick := time.NewTicker(watch.MarkEvery)
 	defer tick.Stop()
 	for !w.stop {
 		select {
@@ -160,39 +139,35 @@ func (w *watch) follow(ctx context.Context, give func(WatchEvent, error) bool) e
 		case <-w.bucket.node.ctx.Done():
 			return ErrClosed
 		case <-tick.C:
-			if w.unmarked {
+			if w.reader.Unmarked() {
 				w.bucket.loop.mark(false)
 			}
-		case t, ok := <-w.watcher.events:
+		case t, ok := <-w.reader.Events():
 			if !ok {
-				return w.watcher.why
+				return w.reader.Why()
 			}
-			w.watcher.bytes.Add(-t.size())
 			w.take(t, give)
 		}
 	}
 	return nil
 }
 
-func (w *watch) take(t telling, give func(WatchEvent, error) bool) {
-	if t.mark != nil {
-		w.moveTo(t.mark.Clone()) // others have it, too
+func (w *watching) take(t watch.Telling, give func(WatchEvent, error) bool) {
+	switch news := w.reader.Take(t); {
+	case !news:
+	case t.Mark != nil:
 		if w.o.Marks {
 			give(w.mark(false), nil)
 		}
-		return
+	default:
+		if w.reader.Crowded() {
+			w.bucket.loop.mark(true)
+		}
+		w.tell(t.Entry, t.Local, give)
 	}
-	if w.had.Covers(t.entry.Dot()) {
-		return
-	}
-	w.unmarked = true
-	if w.told[t.entry.Dot()] = struct{}{}; len(w.told)%(watchBuffer/4) == 0 {
-		w.bucket.loop.mark(true)
-	}
-	w.tell(t.entry, t.local, give)
 }
 
-func (w *watch) tell(e Entry, local bool, give func(WatchEvent, error) bool) {
+func (w *watching) tell(e Entry, local bool, give func(WatchEvent, error) bool) {
 	if w.o.IgnoreDeletes && e.Tombstone {
 		return
 	}
@@ -202,13 +177,21 @@ func (w *watch) tell(e Entry, local bool, give func(WatchEvent, error) bool) {
 	give(WatchEvent{Entry: e, Local: local}, nil)
 }
 
-func (w *watch) mark(caughtUp bool) WatchEvent {
-	return WatchEvent{Mark: &WatchMark{Token: watchToken(w.bucket.loop.name, w.pos), CaughtUp: caughtUp}}
+func (w *watching) mark(caughtUp bool) WatchEvent {
+	return WatchEvent{Mark: &WatchMark{Token: w.reader.Token(), CaughtUp: caughtUp}}
+}
+
+// mark has watchers told how far all is told, if it is time for that.
+func (l *loop) mark(many bool) {
+	l.order.Lock()
+	l.hub.QueueMark(time.Now(), many, l.bucket.Clock)
+	l.order.Unlock()
+	l.hub.Release(l.bucket.DurableCovers)
 }
 
 // replay tells the rows that there are and were not told, and joins the hub for what
 // comes behind them.
-func (w *watch) replay(ctx context.Context, give func(WatchEvent, error) bool, fromStart, caughtUp bool) error {
+func (w *watching) replay(ctx context.Context, give func(WatchEvent, error) bool, fromStart, caughtUp bool) error {
 	snap, err := w.join(ctx)
 	if err != nil {
 		return err
@@ -218,7 +201,7 @@ func (w *watch) replay(ctx context.Context, give func(WatchEvent, error) bool, f
 	if err != nil || w.stop || ctx.Err() != nil {
 		return err
 	}
-	w.moveTo(snap.Clock)
+	w.reader.Replayed(snap)
 	if caughtUp || w.o.Marks {
 		give(w.mark(caughtUp), nil)
 	}
@@ -226,18 +209,9 @@ func (w *watch) replay(ctx context.Context, give func(WatchEvent, error) bool, f
 }
 
 // tellRows tells those of the snapshot that were not told.
-func (w *watch) tellRows(ctx context.Context, snap *store.Snapshot, give func(WatchEvent, error) bool, fromStart bool) error {
-	if err := w.bucket.node.store.Sync(); err != nil { // own writes among them leave no sooner
-		return err
-	}
-	rows := snap.Log(w.pos)
-	if fromStart {
-		rows = snap.Prefixed(w.o.Prefix)
-	} else if !w.pos.GE(snap.GCV) {
-		return ErrTokenExpired
-	}
-	now, node := time.Now(), w.bucket.node.Name()
-	for e, err := range rows {
+func (w *watching) tellRows(ctx context.Context, snap *store.Snapshot, give func(WatchEvent, error) bool, fromStart bool) error {
+	node := w.bucket.node.Name()
+	for e, err := range w.reader.Rows(snap, fromStart, time.Now()) {
 		switch {
 		case err != nil:
 			return w.bucket.loop.suspect(err)
@@ -245,9 +219,6 @@ func (w *watch) tellRows(ctx context.Context, snap *store.Snapshot, give func(Wa
 			return nil
 		case w.bucket.node.ctx.Err() != nil:
 			return ErrClosed
-		}
-		if _, told := w.told[e.Dot()]; told || !bytes.HasPrefix(e.Key, w.o.Prefix) || fromStart && !e.Live(now) {
-			continue
 		}
 		if w.tell(e, e.Stamp.Origin.Node == node, give); w.stop {
 			return nil
@@ -260,17 +231,12 @@ func (w *watch) tellRows(ctx context.Context, snap *store.Snapshot, give func(Wa
 // shown.
 const sweepPause = 50 * time.Millisecond
 
-// join takes a snapshot and joins the hub in the same moment: what changes from then
-// on is told by the hub, once it can be.
-func (w *watch) join(ctx context.Context) (*store.Snapshot, error) {
+// join begins anew to read from the bucket as it is now.
+func (w *watching) join(ctx context.Context) (*store.Snapshot, error) {
 	l := w.bucket.loop
 	for {
 		l.order.Lock()
-		snap, err := l.bucket.Snapshot()
-		if err == nil {
-			w.watcher = newWatcher(w.o.Prefix)
-			l.hub.join(w.watcher)
-		}
+		snap, err := w.reader.Join()
 		l.order.Unlock()
 		if errors.Is(err, store.ErrDropped) {
 			return nil, noBucket(l.name)

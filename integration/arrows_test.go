@@ -15,7 +15,7 @@ import (
 // arrows are the imports docs/adr/0002-import-arrows.md allows, from a package
 // to others of this module. A package that is not named here may not exist.
 var arrows = map[string][]string{
-	"replicator":                  {"replicator/api", "replicator/bus", "replicator/carry", "replicator/oplog", "replicator/store", "replicator/sync"},
+	"replicator":                  {"replicator/api", "replicator/bus", "replicator/carry", "replicator/oplog", "replicator/store", "replicator/sync", "replicator/watch"},
 	"replicator/api":              {"replicator/bus", "replicator/oplog"},
 	"replicator/bus":              {},
 	"replicator/carry":            {"replicator/oplog", "replicator/store", "replicator/sync"},
@@ -29,7 +29,8 @@ var arrows = map[string][]string{
 	"replicator/oplog":            {},
 	"replicator/store":            {"replicator/oplog"},
 	"replicator/sync":             {"replicator/oplog"},
-	"replicator/sync/simnet":      {"replicator/carry", "replicator/oplog", "replicator/store", "replicator/sync"},
+	"replicator/sync/simnet":      {"replicator/carry", "replicator/oplog", "replicator/store", "replicator/sync", "replicator/watch"},
+	"replicator/watch":            {"replicator/oplog", "replicator/store"},
 }
 
 // reach are the packages which may import what lies outside the module.

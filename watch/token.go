@@ -1,8 +1,9 @@
-package replicator
+package watch
 
 import (
 	"encoding/base64"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"slices"
@@ -10,20 +11,23 @@ import (
 	"replicator/oplog"
 )
 
-// A watch token is, in base64: a byte 1, the bucket's name behind its length, the number
+// ErrBadToken reports a token that is none of a watch of this bucket.
+var ErrBadToken = errors.New("replicator: no token of a watch of this bucket")
+
+// A token is, in base64: a byte 1, the bucket's name behind its length, the number
 // of origins, of each in order the name of the node behind its length, the epoch in 8
 // bytes and the seq, and CRC-32 (IEEE) of all that in 4 bytes. Numbers are varints. It
 // names no node that gave it: any that holds the bucket can go on from it.
-const watchTokenV1 = 1
+const tokenV1 = 1
 
 // tokenText is strict: one token has one text.
 var tokenText = base64.RawURLEncoding.Strict()
 
-// maxWatchToken is more than the largest clock takes.
-const maxWatchToken = oplog.MaxClock * 96
+// maxToken is more than the largest clock takes.
+const maxToken = oplog.MaxClock * 96
 
-func watchToken(bucket string, clock oplog.Clock) string {
-	b := []byte{watchTokenV1}
+func token(bucket string, clock oplog.Clock) string {
+	b := []byte{tokenV1}
 	text := func(s string) { b = append(binary.AppendUvarint(b, uint64(len(s))), s...) }
 	text(bucket)
 	b = binary.AppendUvarint(b, uint64(len(clock)))
@@ -35,12 +39,12 @@ func watchToken(bucket string, clock oplog.Clock) string {
 	return tokenText.EncodeToString(binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(b)))
 }
 
-func parseWatchToken(bucket, token string) (oplog.Clock, error) {
-	if len(token) > maxWatchToken {
+func parseToken(bucket, token string) (oplog.Clock, error) {
+	if len(token) > maxToken {
 		return nil, fmt.Errorf("%w: it has %d bytes", ErrBadToken, len(token))
 	}
 	b, err := tokenText.DecodeString(token)
-	if err != nil || len(b) < 5 || b[0] != watchTokenV1 {
+	if err != nil || len(b) < 5 || b[0] != tokenV1 {
 		return nil, ErrBadToken
 	}
 	body, sum := b[:len(b)-4], binary.BigEndian.Uint32(b[len(b)-4:])
