@@ -33,7 +33,8 @@ var (
 	// he has not got were forgotten meanwhile. Watch again from the start.
 	ErrSlowWatcher = errors.New("replicator: watcher too slow")
 	// ErrTokenExpired ends a watch whose token is older than deletes that this node has
-	// forgotten, which it therefore cannot tell: watch from the start.
+	// forgotten, or has taken over as such in a reconcile, which it therefore cannot
+	// tell: watch from the start.
 	ErrTokenExpired = watch.ErrTokenExpired
 	// ErrBadToken reports a token that is none of a watch of this bucket.
 	ErrBadToken = watch.ErrBadToken

@@ -22,7 +22,8 @@ type WatchEvent struct {
 // A WatchMark says that of every key the newest row was told that its token covers.
 type WatchMark struct {
 	// Token goes on from here: see WatchOptions.Resume. It is as long as the bucket's
-	// clock, some 30 bytes for each time that a node has started.
+	// clock, some 30 bytes for each time that a node has started. It may go back where a
+	// node is behind the one before: the last one counts.
 	Token string
 	// CaughtUp tells that what was there before has been told, and that changes follow
 	// as they happen.
@@ -38,7 +39,9 @@ type WatchOptions struct {
 	FromStart bool
 	// Resume is the token of a mark, of this node or of another. What has come since
 	// is yielded first, of each key the newest row alone, deletes among them; then a
-	// mark that says CaughtUp, then changes. It excludes FromStart.
+	// mark that says CaughtUp, then changes. It excludes FromStart. What the reader had is
+	// not told again, unless this node does not cover it and tells what may be older:
+	// a mark comes before that, and what is newer is told once more.
 	Resume string
 	// Marks asks for marks while changes come, at most one a second.
 	Marks bool
@@ -86,6 +89,7 @@ type watching struct {
 	bucket *Bucket
 	o      WatchOptions
 	reader *watch.Reader
+	behind bool // as he was told, by a mark
 	stop   bool // the reader has gone
 }
 
@@ -146,14 +150,18 @@ func (w *watching) follow(ctx context.Context, give func(WatchEvent, error) bool
 			if !ok {
 				return w.reader.Why()
 			}
-			w.take(t, give)
+			if err := w.take(t, give); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-func (w *watching) take(t watch.Telling, give func(WatchEvent, error) bool) {
-	switch news := w.reader.Take(t); {
+func (w *watching) take(t watch.Telling, give func(WatchEvent, error) bool) error {
+	switch news, err := w.reader.Take(t); {
+	case err != nil:
+		return err
 	case !news:
 	case t.Mark != nil:
 		if w.o.Marks {
@@ -165,9 +173,14 @@ func (w *watching) take(t watch.Telling, give func(WatchEvent, error) bool) {
 		}
 		w.tell(t.Entry, t.Local, give)
 	}
+	return nil
 }
 
 func (w *watching) tell(e Entry, local bool, give func(WatchEvent, error) bool) {
+	before := w.behind
+	if w.behind = w.reader.Behind(); w.behind && !before && !give(w.mark(false), nil) {
+		return
+	}
 	if w.o.IgnoreDeletes && e.Tombstone {
 		return
 	}

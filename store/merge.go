@@ -26,6 +26,11 @@ type Applied struct {
 	// of a Write.
 	Ambiguous []Ambiguity
 	Reissued  Written
+
+	// Gate is what the gate has taken over, if a reconcile has ended: deletes that were
+	// never seen here, as a rule, and that no change tells of where the row was not here
+	// either.
+	Gate oplog.Clock
 }
 
 // A Fork is one dot with two contents: two instances wrote as one origin. The

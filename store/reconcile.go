@@ -335,6 +335,9 @@ func (b *Bucket) sweepSome(now time.Time, ahead oplog.Clock, a *Applied) (more b
 		return false, err
 	}
 	a.Changes = append(a.Changes, changes...)
+	if !more {
+		a.Gate = rec.GCV
+	}
 	return more, nil
 }
 

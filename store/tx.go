@@ -11,6 +11,9 @@ import (
 // no reader sees any more is no change.
 type Change struct {
 	Entry oplog.Entry // of a row that a reconcile removed: a tombstone with the stamp of the row
+	// Back tells that a row was removed, or an older one put in its place: whoever had
+	// the row is to hear of it, though the write that Entry is may be no news to him.
+	Back bool
 }
 
 // A tx gathers the changes of one batch. Its reads see its own changes, and a
@@ -390,8 +393,9 @@ func changes(slots []*slot) []Change {
 		}
 		var c Change
 		if s.cur != nil {
-			c.Entry = s.cur.Entry
+			c.Entry, c.Back = s.cur.Entry, s.base != nil && s.cur.Stamp.Less(s.base.Stamp)
 		} else {
+			c.Back = true
 			c.Entry = oplog.Entry{Key: s.base.Key, Stamp: s.base.Stamp, Tombstone: true}
 		}
 		list = append(list, c)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"iter"
+	"maps"
 	"time"
 
 	"replicator/oplog"
@@ -11,7 +12,8 @@ import (
 )
 
 // ErrTokenExpired ends a watch whose token is older than deletes that this node has
-// forgotten, which it therefore cannot tell: watch from the start.
+// forgotten, or has taken over as such in a reconcile, which it therefore cannot tell:
+// watch from the start.
 var ErrTokenExpired = errors.New("replicator: the token is older than deletes that were forgotten: watch from the start")
 
 // A Reader is how far one who watches a bucket was told. He begins with JoinNow, or with
@@ -26,25 +28,37 @@ type Reader struct {
 	watcher *watcher // changes under the hub's mutex
 
 	// pos is what was told for sure, told what has been beyond it: a mark moves the
-	// one and forgets the other. So whoever falls behind gets nothing twice.
+	// one and forgets of the other what it covers. So whoever falls behind gets nothing
+	// twice, unless that is more than Limits.Remembered: what a pull by key brings is
+	// under no clock until it ends.
 	pos  oplog.Clock
 	told map[oplog.Dot]struct{}
-	// had is what the reader had, perhaps from another node that was further.
-	had oplog.Clock
+	at   oplog.Clock // what of pos this node covers
+	high oplog.HLC   // no row of a key that he was told of or passed over is later
 
-	unmarked bool // something was told since the last mark
+	// had is what the reader had, perhaps from another node that was further, and
+	// hadHigh its high. ahead tells that this node does not cover it yet; behind, that
+	// moreover he was told here what may be older than what he had under its key. Then
+	// he is told all of it once more, and a token of here covers what is here, alone. So
+	// whoever takes events as they come ends with the newest, wherever he goes on.
+	had     oplog.Clock
+	hadHigh oplog.HLC
+	ahead   bool
+	behind  bool
+
+	unmarked int // how much the hub has told since the last mark
 }
 
 // NewReader returns one who is told nothing yet, and of keys alone that begin with the
 // prefix.
 func NewReader(h *Hub, s *store.Store, b *store.Bucket, prefix []byte) *Reader {
-	return &Reader{hub: h, store: s, bucket: b, prefix: prefix}
+	return &Reader{hub: h, store: s, bucket: b, prefix: prefix, told: map[oplog.Dot]struct{}{}}
 }
 
 // Resume has the reader go on where the token stands.
 func (r *Reader) Resume(token string) error {
-	had, err := parseToken(r.bucket.Name(), token)
-	r.had, r.pos = had, had
+	had, high, err := parseToken(r.bucket.Name(), token)
+	r.had, r.hadHigh, r.pos, r.high = had, high, had, high
 	return err
 }
 
@@ -52,6 +66,7 @@ func (r *Reader) Resume(token string) error {
 // meanwhile.
 func (r *Reader) JoinNow() {
 	r.hub.join(r)
+	r.high = ^oplog.HLC(0) // he may know anything of what is there
 	r.moveTo(r.bucket.Clock())
 }
 
@@ -59,6 +74,9 @@ func (r *Reader) JoinNow() {
 // on is told by the hub, once it can be. The bucket may not change meanwhile. Of the
 // snapshot Rows are to be told first; then Replayed is to be called, and Close.
 func (r *Reader) Join() (*store.Snapshot, error) {
+	if err := r.hub.ended(r); err != nil {
+		return nil, err
+	}
 	snap, err := r.bucket.Snapshot()
 	if err == nil {
 		r.hub.join(r)
@@ -85,13 +103,21 @@ func (r *Reader) Rows(snap *store.Snapshot, fromStart bool, now time.Time) iter.
 			yield(oplog.Entry{}, ErrTokenExpired)
 			return
 		}
+		r.ahead, r.high = !snap.Clock.GE(r.had), max(r.high, snap.GCTS)
+		if r.at == nil {
+			r.at = r.had.Meet(snap.Clock)
+		}
 		for e, err := range rows {
 			if err != nil {
 				yield(e, err)
 				return
 			}
+			r.meet(&e)
 			if _, told := r.told[e.Dot()]; told || !bytes.HasPrefix(e.Key, r.prefix) || fromStart && !e.Live(now) {
 				continue
+			}
+			if !snap.Clock.Covers(e.Dot()) {
+				r.remember(e.Dot())
 			}
 			if !yield(e, nil) {
 				return
@@ -103,9 +129,30 @@ func (r *Reader) Rows(snap *store.Snapshot, fromStart bool, now time.Time) iter.
 // Replayed notes that all rows of the snapshot were told.
 func (r *Reader) Replayed(snap *store.Snapshot) { r.moveTo(snap.Clock) }
 
+// moveTo takes a clock that others may have, too: it is not changed.
 func (r *Reader) moveTo(clock oplog.Clock) {
-	r.pos, r.told, r.unmarked = clock, map[oplog.Dot]struct{}{}, false
-	r.pos.Join(r.had)
+	r.at, r.pos, r.unmarked = clock, clock, 0
+	if r.ahead = !clock.GE(r.had); !r.ahead {
+		r.behind = false
+	} else if !r.behind {
+		r.pos = clock.Clone()
+		r.pos.Join(r.had)
+	}
+	maps.DeleteFunc(r.told, func(d oplog.Dot, _ struct{}) bool { return r.pos.Covers(d) })
+}
+
+// meet notes a row that the reader is told, or that is passed over since nobody sees it.
+func (r *Reader) meet(e *oplog.Entry) {
+	if r.ahead && !r.behind && e.Stamp.HLC <= r.hadHigh && !r.had.Covers(e.Dot()) {
+		r.behind, r.pos = true, r.at
+	}
+	r.high = max(r.high, e.Stamp.HLC)
+}
+
+func (r *Reader) remember(d oplog.Dot) {
+	if len(r.told) < r.hub.limits.Remembered {
+		r.told[d] = struct{}{}
+	}
 }
 
 // Events is what the hub tells, each of which Take is to be asked about. Once it is
@@ -115,26 +162,47 @@ func (r *Reader) Events() <-chan Telling { return r.watcher.events }
 // Why is what ended Events.
 func (r *Reader) Why() error { return r.watcher.why }
 
-// Take notes what the hub has told and reports whether it is news to the reader.
-func (r *Reader) Take(t Telling) bool {
+// Take notes what the hub has told and reports whether it is news to the reader: a
+// change that he did not have, or a mark.
+//
+// ErrTokenExpired is for one who came with a token to a node that is reconciled then: of
+// what was deleted he may have had rows that this node had not, so that no change tells
+// of their end.
+func (r *Reader) Take(t Telling) (news bool, err error) {
 	r.watcher.bytes.Add(-t.size())
-	if t.Mark != nil {
-		r.moveTo(t.Mark.Clone()) // others have it, too
-		return true
+	switch {
+	case t.Mark != nil:
+		r.moveTo(t.Mark)
+		return true, nil
+	case t.Gate != nil:
+		if r.had != nil && !r.pos.GE(t.Gate) {
+			return false, ErrTokenExpired
+		}
+		return false, nil
+	case !t.Back && !r.behind && r.had.Covers(t.Entry.Dot()):
+		return false, nil
 	}
-	if r.had.Covers(t.Entry.Dot()) {
-		return false
-	}
-	r.unmarked = true
-	r.told[t.Entry.Dot()] = struct{}{}
-	return true
+	r.meet(&t.Entry)
+	r.unmarked++
+	r.remember(t.Entry.Dot())
+	return true, nil
 }
 
-// Unmarked reports whether something was told since the last mark.
-func (r *Reader) Unmarked() bool { return r.unmarked }
+// Unmarked reports whether something was told that the last mark does not cover.
+func (r *Reader) Unmarked() bool { return r.unmarked > 0 || len(r.told) > 0 }
 
 // Crowded reports whether so much was told since that a mark should come at once.
-func (r *Reader) Crowded() bool { return r.unmarked && len(r.told)%max(r.hub.limits.Events/4, 1) == 0 }
+func (r *Reader) Crowded() bool {
+	return r.unmarked > 0 && r.unmarked%max(r.hub.limits.Events/4, 1) == 0
+}
+
+// Position is the clock of Token. It must not be changed.
+func (r *Reader) Position() oplog.Clock { return r.pos }
+
+// Behind reports whether the reader is told again what he had: this node does not cover
+// that, and has told him what may be older. Before the first such row the token goes
+// back: he is to have that before the row.
+func (r *Reader) Behind() bool { return r.behind }
 
 // Token is where to go on, on any node: all that it covers was told.
-func (r *Reader) Token() string { return token(r.bucket.Name(), r.pos) }
+func (r *Reader) Token() string { return token(r.bucket.Name(), r.pos, r.high) }
