@@ -29,6 +29,9 @@ func (w *World) Check() error {
 			if err := checkForward(v); err != nil {
 				return err
 			}
+			if err := w.checkReaders(n, bucket); err != nil {
+				return err
+			}
 			if v.broken {
 				continue
 			}

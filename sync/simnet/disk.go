@@ -33,6 +33,7 @@ func (n *Node) fsync() {
 			for _, g := range published[bucket] {
 				n.publish(g)
 			}
+			n.release(bucket)
 			n.step(syncer.Synced{Bucket: bucket})
 		}
 		if n.dirty || len(n.waiting) > 0 {
@@ -187,6 +188,7 @@ func (n *Node) scrub(a syncer.Scrub, s *store.Scrub) {
 // leave like any own write.
 func (n *Node) merged(bucket string, a store.Applied, by road) {
 	n.changed(bucket, a.Changes, by)
+	n.hubs[bucket].QueueMerged(a)
 	w := a.Reissued
 	for _, e := range w.Entries {
 		n.w.Stats.Count[Reissued]++
@@ -199,6 +201,7 @@ func (n *Node) merged(bucket string, a store.Applied, by road) {
 	if len(w.Entries) > 0 {
 		n.waiting[bucket] = append(n.waiting[bucket], group{bucket, w})
 	}
+	n.release(bucket)
 }
 
 // tell gives the engine the end of an action a moment after it ended.

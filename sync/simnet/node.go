@@ -11,6 +11,7 @@ import (
 	"replicator/oplog"
 	"replicator/store"
 	syncer "replicator/sync"
+	"replicator/watch"
 )
 
 // A Node is one master in a world: the real engine and store, and a disk that
@@ -51,9 +52,12 @@ type Node struct {
 	ordered  bool      // by the operator: that a replica is emptied
 	away     time.Time // since when the node is down
 
-	parting   map[string]bool     // buckets that are being left
-	witnesses map[string]*witness // by bucket, of this life
-	marks     map[string]mark     // by bucket
+	parting   map[string]bool               // buckets that are being left
+	witnesses map[string]*witness           // by bucket, of this life
+	hubs      map[string]*watch.Hub         // likewise
+	queued    map[string][]oplog.Dot        // likewise, all changes in their order
+	back      map[string]map[oplog.Dot]bool // of those, such that put back what was before
+	marks     map[string]mark               // by bucket
 	events    []syncer.Raise
 	torn      map[string]tearing // by bucket, over restarts
 	donors    map[uint64]string  // by session
@@ -158,9 +162,11 @@ func (n *Node) Start() {
 	n.fenced, n.dirty, n.syncing, n.ordered = false, false, false, false
 	n.donors = map[uint64]string{}
 	n.waiting, n.applies, n.events = map[string][]group{}, map[string][]syncer.Action{}, nil
-	n.witnesses, n.parting = map[string]*witness{}, map[string]bool{}
+	n.witnesses, n.hubs, n.parting = map[string]*witness{}, map[string]*watch.Hub{}, map[string]bool{}
+	n.queued, n.back = map[string][]oplog.Dot{}, map[string]map[oplog.Dot]bool{}
 	for _, b := range st.Buckets() {
 		n.witness(b)
+		n.openHub(b)
 	}
 	self := oplog.Instance{
 		Node: n.name, Nonce: nonce, Prev: st.PrevNonce(), Started: n.w.now.UnixMilli(), Version: "sim",
@@ -211,6 +217,7 @@ func (n *Node) Crash() {
 		return
 	}
 	n.settleMarks()
+	n.sendReadersAway()
 	n.report(n.donor.CloseAll()) // what is half read would stay in memory for ever
 	unsynced, lost := n.disk.crash(n.w.rnd)
 	n.tornAgain()
@@ -233,6 +240,7 @@ func (n *Node) Stop() {
 		}
 	}
 	n.step(syncer.Stopping{})
+	n.sendReadersAway()
 	n.report(n.donor.CloseAll())
 	n.settleMarks()
 	var err error
@@ -296,6 +304,7 @@ func (n *Node) Write(bucket string, ops ...store.Op) {
 		n.w.note("%s writes %s/%q tombstone=%v %s", n.name, bucket, e.Key, e.Tombstone, e.Stamp)
 	}
 	n.changed(bucket, written.Changes, byLive)
+	n.hubs[bucket].QueueOwn(written)
 	n.waiting[bucket] = append(n.waiting[bucket], group{bucket, written})
 	n.heed(bucket)
 	n.fsync()

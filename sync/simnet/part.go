@@ -65,6 +65,7 @@ func (n *Node) dropSoon(bucket string) {
 			n.dropSoon(bucket)
 			return
 		}
+		n.sendReadersOf(bucket)
 		n.report(n.store.Drop(bucket))
 		if n.holds(bucket) || !slices.Contains(n.store.Left(), bucket) {
 			n.blame(fmt.Errorf("%s still holds %s", n.name, bucket))
@@ -97,6 +98,7 @@ func (n *Node) join(bucket string) {
 	_, err := n.store.Join(bucket)
 	n.report(err)
 	n.witness(bucket)
+	n.openHub(bucket)
 	n.w.note("%s joins %s", n.name, bucket)
 	n.tell(syncer.Joined{Bucket: bucket})
 }

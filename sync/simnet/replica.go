@@ -31,6 +31,8 @@ func (n *Node) wipe(a syncer.Wipe) syncer.Wiped {
 		n.w.ledger.forget(n)
 	}
 	n.witness(a.Bucket) // a watch ends with a wipe
+	n.hubs[a.Bucket].End(errWiped)
+	n.wakeReaders(a.Bucket)
 	delete(n.marks, a.Bucket)
 	n.w.note("%s empties %s", n.name, a.Bucket)
 	if b, _ := n.store.Bucket(a.Bucket); len(b.Clock())+len(b.Ahead())+int(b.Keys()+b.Tombstones()) > 0 || b.Guard() > 0 || b.Reconciling() {

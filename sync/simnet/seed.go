@@ -9,6 +9,7 @@ import (
 
 	"replicator/store"
 	syncer "replicator/sync"
+	"replicator/watch"
 )
 
 // A History is a random course of a random world.
@@ -20,7 +21,8 @@ type History struct {
 }
 
 // Run runs the history and checks it throughout: Cover and equal rows at every
-// turn, and everything equal once the faults have ended.
+// turn, what readers are told with each event, and everything equal, and known to them,
+// once the faults have ended.
 func (h History) Run() (Stats, error) {
 	rnd := rand.New(rand.NewPCG(h.Seed, 0xfa17))
 	cfg := randomConfig(rnd)
@@ -40,6 +42,7 @@ func (h History) Run() (Stats, error) {
 			n.Options.FoldAt, n.Options.CollectEvery, n.Options.ReportAfter = cfg.Fold, 5*time.Second, 10*time.Second
 		}
 	}
+	cfg.Readers, cfg.Watch = 1+int(h.Seed%3), watch.Limits{Events: 2 + int(h.Seed%7), Bytes: 1 << (7 + h.Seed%6), Remembered: 4096}
 	w := NewWorld(h.Seed, cfg)
 	defer w.End()
 	w.Trace = h.Trace
@@ -54,6 +57,7 @@ func (h History) Run() (Stats, error) {
 	}
 	for i := 0; i < turns || h.Turns == 0 && w.Stats.Count[Steps] < minSteps; i++ {
 		w.turn(rnd)
+		w.stir()
 		if err := w.Check(); err != nil {
 			return w.Stats, err
 		}
@@ -74,10 +78,13 @@ func (h History) Run() (Stats, error) {
 	if told := w.Stats.Count[ToldRestored] + w.Stats.Count[ToldCloned]; told > 0 && !w.lostDisks() {
 		return w.Stats, fmt.Errorf("%d alarms of other disks, but nobody's was changed", told)
 	}
+	if err := errors.Join(w.drain(), w.resume()); err != nil {
+		return w.Stats, err
+	}
 	if h.Seed%4 != 0 { // else a quarter of the time would go into silence
 		return w.Stats, nil
 	}
-	return w.Stats, w.idle()
+	return w.Stats, errors.Join(w.idle(), w.drain(), w.resume())
 }
 
 // minSteps is what a history has at least: one in which hardly anything runs is

@@ -44,7 +44,7 @@ func TestSeeds(t *testing.T) {
 		return
 	}
 	for _, kind := range s.sum.Never() { // what did not happen was not tested
-		rare := *seeds < 2000 && (kind == simnet.Wipes || kind == simnet.Doubted || kind == simnet.Seconded || kind == simnet.Accepted)
+		rare := *seeds < 2000 && (kind == simnet.Wipes || kind == simnet.Doubted || kind == simnet.Seconded || kind == simnet.Accepted || kind == simnet.WipedReads)
 		rare = rare || *seeds < 20000 && kind == simnet.Ordered
 		if !rare && (!*onDisk || kind != simnet.LostCommits) { // Pebble does not say
 			t.Errorf("%s: none", kind)

@@ -81,6 +81,17 @@ const (
 	Diverged     // alarms
 	Repaired     // rows put right from a peer
 
+	Readers
+	Told // events
+	Marks
+	ResumedHere      // with the token of a mark, at the same node
+	ResumedElsewhere // likewise, at another
+	ToldOlder        // rows that may be older than what the reader had from elsewhere
+	ExpiredTokens
+	Rereads    // of the log, by readers that fell behind
+	LeftBehind // of those, such that had to begin anew
+	WipedReads
+
 	kinds
 )
 
@@ -99,6 +110,8 @@ var names = [kinds]string{
 	Reissued: "writes issued again", DeletedAgain: "of those as deletes", Denied: "writes to a replica", Wipes: "replicas emptied", Ordered: "of those as the operator wants it",
 	Flips: "bits of rows flipped", LostRows: "rows lost from a disk", Scrubs: "scrubs",
 	BadRows: "bad rows found", Diverged: "alarms of divergence", Repaired: "rows put right from a peer",
+	Readers: "readers", Told: "events told to them", Marks: "marks", ResumedHere: "tokens used where they are from", ResumedElsewhere: "tokens used elsewhere",
+	ToldOlder: "readers told what may be older", ExpiredTokens: "tokens that were too old", Rereads: "readers that fell behind", LeftBehind: "of those too far", WipedReads: "readers of a replica emptied",
 }
 
 func (k Kind) String() string { return names[k] }

@@ -13,6 +13,7 @@ import (
 type witness struct {
 	told map[string]oplog.Stamp // live rows only
 	live map[oplog.Origin]oplog.Seq
+	last map[string]oplog.Stamp // of each key, deleted or not
 
 	// A damaged row was in the way when it came: what lies behind it, it never saw.
 	blind bool
@@ -21,12 +22,13 @@ type witness struct {
 // witness begins to watch a bucket of a node that has just started.
 func (n *Node) witness(bucket string) {
 	b, _ := n.store.Bucket(bucket)
-	w := &witness{told: map[string]oplog.Stamp{}, live: map[oplog.Origin]oplog.Seq{}}
+	w := &witness{told: map[string]oplog.Stamp{}, live: map[oplog.Origin]oplog.Seq{}, last: map[string]oplog.Stamp{}}
 	for e, err := range b.Scan(store.ScanOptions{}) {
 		if w.blind = store.IsCorrupt(err); w.blind {
 			break
 		}
 		n.report(err)
+		w.last[string(e.Key)] = e.Stamp
 		if !mayGo(&e) {
 			w.told[string(e.Key)] = e.Stamp
 		}
@@ -50,6 +52,11 @@ func (n *Node) changed(bucket string, list []store.Change, by road) {
 	w := n.witnesses[bucket]
 	for i := range list {
 		e := &list[i].Entry
+		n.queued[bucket] = append(n.queued[bucket], e.Dot())
+		if (by == byReconcile || by == byRepair) && !w.last[string(e.Key)].Less(e.Stamp) {
+			n.back[bucket][e.Dot()] = true
+		}
+		w.last[string(e.Key)] = e.Stamp
 		if before, held := w.told[string(e.Key)]; held {
 			removed := e.Tombstone && e.Stamp == before                          // by a reconcile
 			older := !before.Less(e.Stamp) && !n.w.spared(bucket, string(e.Key)) // what was told of may be lost

@@ -8,6 +8,7 @@ import (
 
 	"replicator/oplog"
 	"replicator/store"
+	"replicator/watch"
 )
 
 // A Config says how a world treats its nodes. The zero value is a world without
@@ -47,6 +48,9 @@ type Config struct {
 	DoubtFloor int  // of stores, as in store.Options
 	Operator   bool // who accepts, after a while, what a reconcile would remove
 
+	Readers int          // how many watch each bucket
+	Watch   watch.Limits // of what waits for each
+
 	Tune func(*Node) // changes options before a node starts
 }
 
@@ -65,6 +69,9 @@ type World struct {
 	quiet bool // no more faults: messages all arrive, in order
 	last  map[[2]int]time.Time
 
+	readers []*reader
+	reading *rand.Rand // for what they do: it changes nothing of what nodes do
+
 	ledger  *Ledger
 	damaged map[string]bool // bucket/key of rows that were
 	Trace   func(string)    // called for each thing that happens, if set
@@ -81,7 +88,7 @@ var epochStart = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 // NewWorld returns a world whose nodes are named a, b, c ... and not started.
 func NewWorld(seed uint64, cfg Config) *World {
 	w := &World{
-		cfg: cfg, rnd: rand.New(rand.NewPCG(seed, 0x5eed)), now: epochStart,
+		cfg: cfg, rnd: rand.New(rand.NewPCG(seed, 0x5eed)), reading: rand.New(rand.NewPCG(seed, 0x4ead)), now: epochStart,
 		cut: map[[2]int]bool{}, slow: map[[2]int]time.Duration{}, last: map[[2]int]time.Time{}, ledger: newLedger(),
 		damaged: map[string]bool{},
 	}
@@ -94,6 +101,7 @@ func NewWorld(seed uint64, cfg Config) *World {
 	for i := range cfg.Nodes {
 		w.nodes = append(w.nodes, newNode(w, i))
 	}
+	w.addReaders()
 	return w
 }
 
@@ -106,6 +114,9 @@ func (w *World) newDisk() medium {
 
 // End frees what the world holds. It must not be used any more.
 func (w *World) End() {
+	for _, r := range w.readers {
+		r.cut()
+	}
 	for _, n := range w.nodes {
 		if n.up {
 			n.report(n.donor.CloseAll())

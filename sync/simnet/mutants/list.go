@@ -76,6 +76,9 @@ var directed = map[string][2]string{
 	"S9-position":    {"./sync/simnet", "TestScenario30BootstrapOverwriteBehindCursor"},
 	"S2-later":       {"./sync/simnet", "TestScenario06VectorFromSnapshot"},
 	"S7-double":      {"./sync/simnet", "TestScenario18CloneTwoInstances"},
+
+	"V-back":  {"./watch", "TestReconcileEndsWatchesWithTokens"},
+	"V-wiped": {"./watch", "TestWipeEndsTheWatchOfWhoFellBehind"},
 }
 
 type edit struct {
@@ -89,7 +92,8 @@ func streams(condition string) string {
 		condition + " {\n					return e, err, ok\n				}\n			}\n		}\n"
 }
 
-// mutants break one rule of docs/protocol.md each, named first.
+// mutants break one rule of docs/protocol.md each, named first. Those with a V break what
+// ADR 10 says of watches.
 var mutants = []mutant{
 	{"S6-entry", "the clock covers each entry of a page as it comes", []edit{{
 		"store/page.go",
@@ -363,6 +367,49 @@ var mutants = []mutant{
 	{"S2-later", "the claim is the donor's clock when it begins to stream", []edit{{
 		"sync/serve.go", ", ev.Clock.Above(s.above))", ", e.store.Clock(s.bucket).Above(s.above))",
 	}}},
+	{"V-had", "a watch that goes on forgets what its reader had", []edit{{
+		"watch/reader.go", "	r.had, r.hadHigh, r.pos, r.high = had, high, had, high\n", "	r.hadHigh, r.pos, r.high = high, had, high\n",
+	}}},
+	{"V-early", "a mark is told before changes that it covers", []edit{{
+		"watch/hub.go", "	h.add(change{Telling: Telling{Mark: at}})\n", "	h.pending = append([]change{{Telling: Telling{Mark: at}, number: h.next}}, h.pending...)\n",
+	}}},
+	{"V-disk", "an own change is told before it is on disk", []edit{{
+		"watch/hub.go", "h.pending[n].own.Seq == 0 || onDisk", "h.pending[n].own.Seq < 1<<63 || onDisk",
+	}}},
+	{"V-full", "a reader whose buffer is full is not told, and not let go", []edit{{
+		"watch/hub.go", "		default:\n			h.drop(w, ErrFellBehind)\n", "		default:\n",
+	}}},
+	{"V-slow", "a reader that fell behind goes on without reading what it missed", []edit{{
+		"watch/reader.go", "		rows := snap.Log(r.pos)\n", "		rows := snap.Log(r.pos)\n		if r.at != nil {\n			rows = snap.Log(snap.Clock)\n		}\n",
+	}}},
+	{"V-gate", "a token from before deletes that were collected is taken", []edit{{
+		"watch/reader.go", "} else if !r.pos.GE(snap.GCV) {", "} else if false {",
+	}}},
+	{"V-join", "a reader joins the hub once it was told the snapshot, not with it", []edit{{
+		"watch/reader.go", "func (r *Reader) Replayed(snap *store.Snapshot) { r.moveTo(snap.Clock) }", "func (r *Reader) Replayed(snap *store.Snapshot) { r.hub.leave(r); r.hub.join(r); r.moveTo(snap.Clock) }",
+	}}},
+	{"V-origin", "a token leaves out one origin", []edit{{
+		"watch/token.go", "	b = binary.AppendUvarint(b, uint64(len(clock)))\n", "	if all := clock.Origins(); len(all) > 1 {\n		clock = clock.Clone()\n		delete(clock, all[0])\n	}\n	b = binary.AppendUvarint(b, uint64(len(clock)))\n",
+	}}},
+	{"V-extras", "a mark forgets what was told beyond it", []edit{{
+		"watch/reader.go", "	maps.DeleteFunc(r.told, func(d oplog.Dot, _ struct{}) bool { return r.pos.Covers(d) })\n", "	maps.DeleteFunc(r.told, func(oplog.Dot, struct{}) bool { return true })\n",
+	}}},
+	{"V-reconcile", "a watch with a token goes on over a reconcile", []edit{{
+		"watch/reader.go", "if r.had != nil && !r.pos.GE(t.Gate) {", "if false {",
+	}}},
+	{"V-back", "a row that a reconcile removes is not told to a reader that had it", []edit{{
+		"watch/reader.go", "case !t.Back && !r.behind && r", "case !r.behind && r",
+	}}},
+	{"V-behind", "a reader told older rows than he had is not told again what beats them", []edit{{
+		"watch/reader.go", "	if r.ahead && !r.behind && e.", "	if false && e.",
+	}}},
+	{"V-wiped", "a reader that fell behind hears nothing of it when the bucket is emptied", []edit{{
+		"watch/hub.go", "r.watcher == nil || r.watcher.ends == h.ends", "true || r.watcher.ends == h.ends",
+	}}},
+	{"V-token", "a token covers what its reader had, though he was told older rows since", []edit{
+		{"watch/reader.go", "		r.behind, r.pos = true, r.at\n", "		r.behind = true\n"},
+		{"watch/reader.go", "	} else if !r.behind {\n", "	} else {\n"},
+	}},
 	{"S7-double", "another instance of the name answers for the one that was asked", []edit{{
 		"sync/serve.go", "if _, double := e.doubles[s.Donor]; double {", "if false {",
 	}}},
