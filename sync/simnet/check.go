@@ -208,7 +208,7 @@ func (w *World) Settled() bool {
 	for _, bucket := range w.cfg.Buckets {
 		var first oplog.Digest
 		for i, n := range w.nodes {
-			if !n.holds(bucket) {
+			if !n.holds(bucket) || n.parting[bucket] {
 				return false
 			}
 			b, _ := n.store.Bucket(bucket)
