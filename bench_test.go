@@ -170,7 +170,10 @@ func BenchmarkPutBesideWatchers(b *testing.B) {
 				}
 				events := bk.Watch(ctx, o)
 				readers.Go(func() {
-					for range events { //nolint:revive // to be read is all
+					for _, err := range events {
+						if err != nil {
+							b.Error(err)
+						}
 					}
 				})
 			}

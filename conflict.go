@@ -57,7 +57,7 @@ func (b *Bucket) TakeConflict(ctx context.Context, dot oplog.Dot) (Entry, error)
 		if l.Entry.Dot() != dot {
 			continue
 		}
-		e, err := b.one(ctx, store.Op{Key: l.Entry.Key, Value: l.Entry.Value, Delete: l.Entry.Tombstone, Expiry: l.Entry.Expiry, Type: l.Entry.Type})
+		e, err := b.asItWas(ctx, store.Op{Key: l.Entry.Key, Value: l.Entry.Value, Delete: l.Entry.Tombstone, Expiry: l.Entry.Expiry, Type: l.Entry.Type})
 		if err != nil {
 			return Entry{}, err
 		}
@@ -65,6 +65,18 @@ func (b *Bucket) TakeConflict(ctx context.Context, dot oplog.Dot) (Entry, error)
 		return e, err
 	}
 	return Entry{}, fmt.Errorf("%w: no lost write %s on node %s", ErrNotFound, dot, b.node.self.Node)
+}
+
+// asItWas writes an op to which the bucket's settings add nothing.
+func (b *Bucket) asItWas(ctx context.Context, op store.Op) (Entry, error) {
+	if err := b.node.refusal(); err != nil {
+		return Entry{}, err
+	}
+	entries, err := b.loop.submit(ctx, []store.Op{op})
+	if err != nil {
+		return Entry{}, err
+	}
+	return entries[0], nil
 }
 
 // tellConflicts counts what a merge found and tells of the writes of this node

@@ -134,7 +134,7 @@ func (n *Node) closeSnapshot(session uint64) {
 }
 
 func (n *Node) joinHeard(bucket string) {
-	if _, err := n.join(bucket); err != nil && !errors.Is(err, ErrClosed) {
+	if _, err := n.joinAs(bucket, true); err != nil && !errors.Is(err, ErrClosed) && !errors.Is(err, ErrNoBucket) {
 		n.log.Warn("bucket heard of cannot be joined", "bucket", bucket, "error", err)
 	}
 }

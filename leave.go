@@ -72,7 +72,7 @@ func (n *Node) leave(ctx context.Context, now bool) error {
 		if unheld := n.unheld(); len(unheld) > 0 {
 			return &NotHandedOverError{Unheld: unheld}
 		}
-		if err := n.handOver(ctx, n.store.Buckets()); err != nil {
+		if err := n.handOverAll(ctx); err != nil {
 			return err
 		}
 	}
@@ -93,6 +93,28 @@ func (n *Node) leave(ctx context.Context, now bool) error {
 		n.log.WarnContext(ctx, "not every live node is known to have heard that this one has left", "error", err)
 	}
 	return nil
+}
+
+// handOverAll waits until the others have what every bucket holds, and then until of
+// each somebody has said that he keeps it: others may be about to leave it.
+func (n *Node) handOverAll(ctx context.Context) error {
+	names := n.heldBuckets()
+	if err := n.handOver(ctx, names); err != nil {
+		return err
+	}
+	for _, name := range names {
+		if name != bus.Fleet { // which nobody leaves, and in which this is told
+			n.feed(syncer.Parting{Bucket: name})
+		}
+	}
+	return n.awaitHeirs(ctx)
+}
+
+// heldBuckets returns the buckets that are replicated, with that of the fleet.
+func (n *Node) heldBuckets() []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return sortedKeys(n.loops)
 }
 
 // unheld returns the buckets that were replicated once, by the settings of an

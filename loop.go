@@ -146,6 +146,9 @@ func (l *loop) submit(ctx context.Context, ops []store.Op) ([]oplog.Entry, error
 
 // stopReason is why no more writes are taken.
 func (l *loop) stopReason() error {
+	if err := l.ended(); err != nil {
+		return err
+	}
 	if l.parting.Load() {
 		return noBucket(l.name)
 	}
@@ -249,6 +252,10 @@ func (l *loop) writeGroup(requests []*request, finish func(group)) {
 		for _, r := range requests {
 			ops = append(ops, r.ops...)
 		}
+	}
+	if len(ops) == 0 { // they wait for what was before, on a full disk and at a replica, too
+		finish(group{requests: requests})
+		return
 	}
 	l.order.Lock()
 	written, err := l.bucket.Write(time.Now(), ops)

@@ -274,8 +274,11 @@ func (n *Node) held(name string) (*loop, error) {
 
 // join makes the store hold a bucket, follows its live subjects and tells the
 // engine.
-func (n *Node) join(name string) (*loop, error) {
-	l, begun, err := n.hold(name)
+func (n *Node) join(name string) (*loop, error) { return n.joinAs(name, false) }
+
+// joinAs is join, also of a bucket that was only heard of.
+func (n *Node) joinAs(name string, heard bool) (*loop, error) {
+	l, begun, err := n.hold(name, heard)
 	if begun {
 		n.feed(syncer.Joined{Bucket: name}) // without n.mu: the engine's loop takes it
 	}
@@ -283,7 +286,7 @@ func (n *Node) join(name string) (*loop, error) {
 }
 
 // hold reports whether it was this call that began to hold the bucket.
-func (n *Node) hold(name string) (l *loop, begun bool, err error) {
+func (n *Node) hold(name string, heard bool) (l *loop, begun bool, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.closed {
@@ -291,6 +294,9 @@ func (n *Node) hold(name string) (l *loop, begun bool, err error) {
 	}
 	if l := n.loops[name]; l != nil {
 		return l, false, nil
+	}
+	if heard && slices.Contains(n.store.Left(), name) {
+		return nil, false, noBucket(name) // it was left meanwhile
 	}
 	b, err := n.store.Join(name)
 	if err != nil {

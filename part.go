@@ -3,6 +3,7 @@ package replicator
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"replicator/store"
 	syncer "replicator/sync"
@@ -17,24 +18,24 @@ func (e *PartingError) Error() string {
 
 // LeaveBucket has this node give up a bucket: it takes no more writes to it, waits
 // until another live master has all that is in it and keeps it, and deletes it from
-// its disk. The others go on; to end a bucket everywhere, delete its keys. A replica
-// waits for nobody. From then on the bucket is ErrNoBucket here, and is not joined for
+// its disk, with the writes that it keeps there which lost a conflict. The others go on;
+// to end a bucket everywhere, delete its keys. From then on the bucket is ErrNoBucket here, and is not joined for
 // being heard of, until CreateBucket or a start with its name in Config.Buckets.
 //
 // If ctx ends before, a *NotHandedOverError says what is missing, and all is as it was.
 // With now the node waits for nobody: what only it has is gone. The bucket in which
 // nodes keep what concerns all of them stays.
 func (n *Node) LeaveBucket(ctx context.Context, name string, now bool) error {
-	l, err := n.loop(name)
-	if err != nil {
-		return err
-	}
 	if !n.parting.TryLock() {
 		return ErrLeaving
 	}
 	defer n.parting.Unlock()
+	l, err := n.loop(name)
+	if err != nil {
+		return err
+	}
 	l.parting.Store(true)
-	if err := n.partWith(ctx, l, now || n.Replica()); err != nil {
+	if err := n.partWith(ctx, l, now); err != nil {
 		l.parting.Store(false)
 		n.feed(syncer.HandOver{}) // of nothing
 		return err
@@ -51,14 +52,42 @@ func (n *Node) partWith(ctx context.Context, l *loop, now bool) error {
 	if _, err := l.submit(ctx, []store.Op{}); err != nil { // behind it none is written
 		return err
 	}
-	if err := n.store.Sync(); err != nil || now {
+	if err := n.store.Sync(); err != nil {
 		return err
+	}
+	if err := n.awaitEngine(ctx, l.name); err != nil {
+		return err
+	}
+	if now {
+		n.feed(syncer.Parting{Bucket: l.name}) // who counts on it is not to do so longer than it takes
+		return nil
 	}
 	if err := n.handOver(ctx, []string{l.name}); err != nil {
 		return err
 	}
 	n.feed(syncer.Parting{Bucket: l.name}) // others may be about to leave it, too
 	return n.awaitHeirs(ctx)
+}
+
+// awaitEngine waits until the engine has heard of a bucket that was joined just now: of
+// one that it does not know, nothing would be found lacking.
+func (n *Node) awaitEngine(ctx context.Context, name string) error {
+	tick := time.NewTicker(handOverPause / 10)
+	defer tick.Stop()
+	for {
+		held := false
+		n.ask(func() { held = n.engine.Holds(name) })
+		if held {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-n.ctx.Done():
+			return ErrClosed
+		}
+	}
 }
 
 // dropBucket ends all that goes on in a bucket, the engine's asking first, and deletes

@@ -71,6 +71,11 @@ func (n *Node) SetBuckets(ctx context.Context, pattern string, s BucketSettings)
 	if err := n.refusal(); err != nil {
 		return err
 	}
+	if all := n.Settings(); len(all) >= maxSettings && !s.IsZero() {
+		if _, known := all[pattern]; !known {
+			return &store.LimitError{What: "patterns for which something is settled", Size: int64(len(all)) + 1, Limit: maxSettings}
+		}
+	}
 	op := store.Op{Key: []byte(settingsPrefix + pattern), Delete: s.IsZero()}
 	if !op.Delete {
 		var err error
@@ -130,7 +135,10 @@ func (n *Node) heedSettings() {
 		n.log.Warn("not all is known of what is settled for buckets", "error", err)
 	}
 	if all == nil {
-		return
+		if n.settings.Load() != nil {
+			return
+		}
+		all = map[string]BucketSettings{}
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -203,7 +211,9 @@ func (n *Node) runCollectAfter() error {
 				continue // it was left
 			}
 			age := time.Duration(l.settings.Load().CollectAfter)
-			if age == 0 {
+			may := false
+			n.ask(func() { may = n.engine.MayCollect(name) })
+			if age == 0 || !may {
 				continue
 			}
 			if _, err := n.Collect(n.ctx, name, age); err != nil && n.ctx.Err() == nil {

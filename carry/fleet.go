@@ -91,14 +91,17 @@ func FleetRows(s *store.Store, prefix string, limit int) iter.Seq2[oplog.Entry, 
 // behind one that is not what was written: a node has to start though one rots.
 func fleetRows(b *store.Bucket, prefix string, limit int) iter.Seq2[oplog.Entry, error] {
 	return func(yield func(oplog.Entry, error) bool) {
-		o := store.ScanOptions{Prefix: []byte(prefix), Limit: limit}
+		o := store.ScanOptions{Prefix: []byte(prefix)}
 		for more := true; more; {
 			more = false
 			for e, err := range b.Scan(o) {
 				if corrupt, ok := errors.AsType[*store.CorruptError](err); ok {
 					o.After, more = corrupt.Key, true
 				}
-				if (err != nil || !e.Tombstone) && !yield(e, err) {
+				if err == nil && e.Tombstone {
+					continue // of which there may be any number
+				}
+				if limit--; limit < 0 || !yield(e, err) {
 					return
 				}
 			}

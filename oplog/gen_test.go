@@ -165,6 +165,7 @@ var genMessages = map[oplog.Kind]*rapid.Generator[oplog.Message]{
 			From: genInstance.Draw(t, "from"), Session: rapid.Uint64().Draw(t, "session"),
 			Formats: rapid.SliceOfN(rapid.Uint64(), 0, 16).Draw(t, "formats"), MaxBody: rapid.Uint64().Draw(t, "body"),
 			Digests: genDigests.Draw(t, "digests"), Unknown: rapid.SliceOfN(genName, 0, 5).Draw(t, "unknown"),
+			Unsure: rapid.SliceOfN(genName, 0, 5).Draw(t, "unsure"),
 		}
 	}),
 	oplog.KindCompare: rapid.Custom(func(t *rapid.T) oplog.Message {

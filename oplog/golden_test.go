@@ -54,7 +54,7 @@ func goldens() map[string]oplog.Message {
 		"heartbeat":      &oplog.Heartbeat{From: from, Wall: 1_767_225_660_000, Stopping: true, Digests: digests},
 		"hello":          &oplog.Hello{From: from, Session: 77, Formats: []uint64{1, '{'}, MaxBody: oplog.MaxBody, Digests: digests, Unknown: []string{"left"}},
 		"hello_reply": &oplog.HelloReply{
-			From: from, Session: 77, Formats: []uint64{1, '{'}, MaxBody: oplog.MaxBody, Digests: digests[:1], Unknown: []string{"photos"},
+			From: from, Session: 77, Formats: []uint64{1, '{'}, MaxBody: oplog.MaxBody, Digests: digests[:1], Unknown: []string{"photos"}, Unsure: []string{"default"},
 		},
 		"compare":        &oplog.Compare{Session: session, Bucket: "default", Parts: hash.Parts[:]},
 		"differ":         &oplog.Differ{Session: session, Parts: []uint64{0, 17, 255}},

@@ -131,7 +131,7 @@ func (m *Hello) code(c coder) {
 	codeFormats(c, &m.Formats)
 	c.uint("max_body", &m.MaxBody)
 	codeList(c, "digests", &m.Digests, MaxDigests, codeDigest)
-	codeUnknown(c, &m.Unknown)
+	codeNames(c, "unknown", &m.Unknown)
 }
 
 func (m *Hello) check() error {
@@ -148,6 +148,7 @@ type HelloReply struct {
 	MaxBody uint64
 	Digests []Digest
 	Unknown []string
+	Unsure  []string // those in which the responder knows of rows that are not what was written
 }
 
 func (*HelloReply) kind() Kind { return KindHelloReply }
@@ -158,15 +159,16 @@ func (m *HelloReply) code(c coder) {
 	codeFormats(c, &m.Formats)
 	c.uint("max_body", &m.MaxBody)
 	codeList(c, "digests", &m.Digests, MaxDigests, codeDigest)
-	codeUnknown(c, &m.Unknown)
+	codeNames(c, "unknown", &m.Unknown)
+	codeNames(c, "unsure", &m.Unsure)
 }
 
 func (m *HelloReply) check() error {
-	return errors.Join(m.From.check(), checkDigests(m.Digests), checkNames(m.Unknown))
+	return errors.Join(m.From.check(), checkDigests(m.Digests), checkNames(m.Unknown), checkNames(m.Unsure))
 }
 
-func codeUnknown(c coder, list *[]string) {
-	codeList(c, "unknown", list, MaxDigests, func(c coder, s *string) { c.str("", s) })
+func codeNames(c coder, name string, list *[]string) {
+	codeList(c, name, list, MaxDigests, func(c coder, s *string) { c.str("", s) })
 }
 
 func checkNames(list []string) error {

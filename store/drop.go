@@ -119,9 +119,7 @@ func (b *Bucket) Wrote() oplog.Clock {
 // Drop deletes all that the store has of a bucket, durably, and notes that it was
 // left. What no other node has is gone then: that is for the caller to know.
 // Whatever is still asked of the bucket is answered with ErrDropped, but reads, which
-// find nothing. The next write to any bucket draws a new epoch: the seqs of this one
-// were used, and a bucket that is joined again would count them anew. A nearly full
-// disk is no hindrance. Dropping a bucket that is not there does nothing.
+// find nothing. A nearly full disk is no hindrance. Dropping a bucket that is not there does nothing.
 func (s *Store) Drop(name string) error {
 	s.joining.Lock()
 	defer s.joining.Unlock()
@@ -180,5 +178,4 @@ func (s *Store) forgetBucket(name string, p parted) {
 	defer s.mu.Unlock()
 	delete(s.buckets, name)
 	s.parted[name] = p
-	s.own = oplog.Origin{}
 }

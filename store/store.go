@@ -232,7 +232,9 @@ func (s *Store) Bucket(name string) (*Bucket, bool) {
 	return b, ok
 }
 
-// Join returns the bucket of that name, which is created, durably, if needed.
+// Join returns the bucket of that name, which is created, durably, if needed. If it was
+// dropped and the own epoch has counted writes of it, the next write to any bucket is of
+// a new one: here seqs begin anew.
 // Which names are reserved is for the caller to know.
 func (s *Store) Join(name string) (*Bucket, error) {
 	s.joining.Lock()
@@ -271,6 +273,9 @@ func (s *Store) Join(name string) (*Bucket, error) {
 	s.buckets[name] = b
 	if parted {
 		s.parted[name] = was
+		if _, used := was.wrote[s.own.Epoch]; used { // its seqs here were, and begin anew
+			s.own = oplog.Origin{}
+		}
 	}
 	return b, nil
 }

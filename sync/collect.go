@@ -48,6 +48,9 @@ func (e *Engine) hearReport(m *oplog.Report) {
 	if pd := p.digests[m.Bucket]; pd != nil {
 		pd.report = &report{clock: clock, floor: m.Floor}
 		e.heardAsReplica(p, pd.report, e.bucket(m.Bucket))
+		if e.parting[m.Bucket] && !p.heir[m.Bucket] && e.handedTo(p.name, m.Bucket) {
+			p.greetIn(e, 0)
+		}
 		if e.now.Sub(pd.reported) > e.opt.AnswerTimeout {
 			e.sendReport(p, m.Bucket) // so that both know; the answer is not answered
 		}
@@ -70,12 +73,24 @@ func (e *Engine) tickCollect(b *bucket) {
 		return
 	}
 	e.sendReports(b)
-	if b.reconciling || b.pull != nil && b.pull.repair != nil || e.doubleSince(doublePause) || e.helpsReconcile(b) {
+	if !e.MayCollect(b.name) {
 		return
 	}
 	if stable, upto, ok := e.stability(b); ok {
 		e.do(Collect{Bucket: b.name, Stable: stable, Upto: upto})
 	}
+}
+
+// MayCollect reports whether tombstones of the bucket may go now, those that all have
+// seen or that are old: not while one side of a reconcile or a repair would have to
+// start over for it.
+func (e *Engine) MayCollect(bucket string) bool {
+	b := e.buckets[bucket]
+	if b == nil {
+		return false
+	}
+	mends := b.pull != nil && b.pull.repair != nil
+	return !b.reconciling && !mends && !e.doubleSince(doublePause) && !e.helpsReconcile(b)
 }
 
 // doublePause is for how long nothing is collected after another instance with

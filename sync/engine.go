@@ -333,6 +333,9 @@ func (e *Engine) jitter(d time.Duration) time.Duration {
 // from a time when it was, is not held: nobody would apply its pages.
 func (e *Engine) holds(bucket string) bool { return e.buckets[bucket] != nil }
 
+// Holds reports whether a bucket was joined.
+func (e *Engine) Holds(bucket string) bool { return e.holds(bucket) }
+
 // meet asks for a bucket somebody spoke of, if this node is to hold it.
 func (e *Engine) meet(bucket string) {
 	reserved := strings.HasPrefix(bucket, "_") || bucket == "reply" || bucket == "apireply"

@@ -99,7 +99,11 @@ func (e *Engine) hearHello(m *oplog.Hello, reply string) {
 	}
 	// A handshake is mutual: what the peer asks for, we learn. Our own hello
 	// would tell neither side more.
-	p.greeted, p.greetAt = true, time.Time{}
+	p.greeted = true
+	if len(e.parting) == 0 { // else it is asked whether it keeps what we leave
+		p.greetAt = time.Time{}
+	}
+	defer e.askOfTheUnsaid(p)
 	e.noteParted(p, m.Unknown)
 	answer := &oplog.HelloReply{From: e.self, Session: m.Session, Formats: formats(), MaxBody: oplog.MaxBody}
 	for _, d := range m.Digests {
@@ -109,6 +113,9 @@ func (e *Engine) hearHello(m *oplog.Hello, reply string) {
 			continue
 		}
 		e.noteDigest(p, d)
+		if e.store.BadRows(d.Bucket) > 0 {
+			answer.Unsure = append(answer.Unsure, d.Bucket)
+		}
 		if own := e.store.Durable(d.Bucket); !own.Same(d) {
 			answer.Digests = append(answer.Digests, own)
 			e.wantQuietly(e.bucket(d.Bucket), p, p.digests[d.Bucket])
@@ -159,7 +166,7 @@ func (e *Engine) noteEqual(p *peer, h *hello, m *oplog.HelloReply) {
 		named[name] = true
 	}
 	e.noteParted(p, m.Unknown)
-	e.noteHeir(p, h, m.Unknown)
+	e.noteHeir(p, h, m)
 	for _, d := range h.asked {
 		if named[d.Bucket] {
 			continue

@@ -21,25 +21,43 @@ func (e *Engine) part(name string) {
 	for _, peer := range sorted(e.peers) {
 		p := e.peers[peer]
 		delete(p.heir, name)
-		p.endHello(e) // it was asked before
-		p.greetIn(e, 0)
+		p.endHello(e) // what it answers was asked before
 	}
 	e.handAt = e.now
 	e.at(e.now)
 }
 
-// noteHeir takes from an answer that the peer keeps buckets which are parted with.
-func (e *Engine) noteHeir(p *peer, h *hello, unknown []string) {
+// stay takes back that buckets are parted with. Who has heard of that hears that they
+// are held.
+func (e *Engine) stay() {
+	if len(e.parting) == 0 {
+		return
+	}
+	for _, name := range sorted(e.parting) {
+		e.touch(name)
+	}
+	clear(e.parting)
+	e.greetAll()
+}
+
+// noteHeir takes from an answer that the peer keeps buckets which are parted with. It
+// has to have all by then: should it part itself later, that is among what it hands
+// over. One that knows of bad rows has not.
+func (e *Engine) noteHeir(p *peer, h *hello, m *oplog.HelloReply) {
 	for _, d := range h.asked {
-		if e.parting[d.Bucket] && !slices.Contains(unknown, d.Bucket) {
+		keeps := !slices.Contains(m.Unknown, d.Bucket) && !slices.Contains(m.Unsure, d.Bucket)
+		if e.parting[d.Bucket] && keeps && e.handedTo(p.name, d.Bucket) {
 			p.heir[d.Bucket] = true
 		}
 	}
 }
 
 // heirless reports whether no master is known to keep all of a bucket that is parted
-// with, and who may come to.
+// with, and who may come to. One in which nothing was ever written needs none.
 func (e *Engine) heirless(bucket string) (none bool, heirs []string) {
+	if len(e.handing[bucket]) == 0 && e.store.Durable(bucket).Ahead == 0 {
+		return false, nil
+	}
 	for _, name := range sorted(e.members) {
 		m, p := e.members[name], e.peers[name]
 		if p == nil || m.Replica || e.stateOf(m) != MemberLive || !m.holds(bucket) {
@@ -57,11 +75,11 @@ func (e *Engine) heirless(bucket string) (none bool, heirs []string) {
 // had never been here, and who believes that it is gets told: nobody may wait for
 // what this node has not seen of it.
 func (e *Engine) leaveBucket(name string, wrote oplog.Clock) {
+	e.left[name], e.wrote[name] = true, wrote
 	b := e.buckets[name]
 	if b == nil {
 		return
 	}
-	e.left[name], e.wrote[name] = true, wrote
 	if p := b.pull; p != nil {
 		e.sendTo(p, &oplog.Abort{Session: p.id, Bucket: name, Reason: oplog.ReasonFailed, Text: "the bucket is left"})
 		e.dropPull(b)
@@ -79,8 +97,10 @@ func (e *Engine) leaveBucket(name string, wrote oplog.Clock) {
 		p := e.peers[peer]
 		delete(p.digests, name)
 		delete(p.parted, name)
+		if e.reachable(p) {
+			p.greetIn(e, 0) // one that is about to leave it, too, is to hear soon
+		}
 	}
-	e.greetAll()
 }
 
 // untold returns buckets that this node left and of which the peer may not know it,
@@ -100,6 +120,21 @@ func (e *Engine) noteParted(p *peer, buckets []string) {
 	for _, name := range buckets {
 		delete(p.digests, name)
 		e.noteAbsent(p.name, name)
+	}
+}
+
+// askOfTheUnsaid greets a peer that is noted as holding a bucket and has said nothing of
+// it: it may have left it, and our note of that may be lost.
+func (e *Engine) askOfTheUnsaid(p *peer) {
+	m := e.members[p.name]
+	if m == nil {
+		return
+	}
+	for _, name := range m.Buckets {
+		if e.holds(name) && p.digests[name] == nil {
+			p.greetSoon(e)
+			return
+		}
 	}
 }
 

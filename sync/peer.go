@@ -68,6 +68,8 @@ func (e *Engine) meetInstance(p *peer, inst oplog.Instance) {
 		return
 	}
 	p.greeted = false
+	clear(p.parted) // it may have lost that, too
+	clear(p.heir)
 	for _, pd := range p.digests {
 		pd.forgetOwn() // it may have lost what it had written
 		pd.report, pd.current = nil, false

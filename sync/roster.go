@@ -203,6 +203,10 @@ func (e *Engine) holdsUp(m *Member, bucket string, state MemberState) bool {
 func (e *Engine) Lacking() map[string][]string {
 	lacking := map[string][]string{}
 	for _, bucket := range sorted(e.handing) {
+		if e.handing[bucket] == nil || !e.holds(bucket) {
+			lacking[bucket] = nil // nothing is known of it yet
+			continue
+		}
 		if e.parting[bucket] {
 			if none, heirs := e.heirless(bucket); none {
 				lacking[bucket] = heirs
@@ -233,18 +237,22 @@ func (e *Engine) handedTo(node, bucket string) bool {
 	if r == nil || !r.clock.GE(e.handing[bucket]) || e.diverges(bucket, e.peers[node]) {
 		return false
 	}
-	own := e.store.Durable(bucket)
-	return own.Ahead == 0 || e.peers[node].digests[bucket].last.Same(own)
+	own, pd := e.store.Durable(bucket), e.peers[node].digests[bucket]
+	return own.Ahead == 0 || pd.current && pd.last.Same(own)
 }
 
 // handOverEvery is how often a node that hands over asks for reports.
 const handOverEvery = time.Second
 
-// handOver notes what the others have to have before this node may go.
+// handOver notes what the others have to have before this node may go. With no buckets
+// it stays: what was about to be left is held as before.
 func (e *Engine) handOver(buckets []string) {
 	e.handing = map[string]oplog.Clock{}
-	clear(e.parting)
+	if len(buckets) == 0 {
+		e.stay()
+	}
 	for _, name := range buckets {
+		e.handing[name] = nil
 		if e.holds(name) {
 			_, e.handing[name] = e.store.DurableState(name)
 			e.touch(name)
@@ -266,7 +274,11 @@ func (e *Engine) tickHandOver() {
 	}
 	for _, bucket := range sorted(lacking) {
 		for _, name := range lacking[bucket] {
-			e.sendReport(e.peers[name], bucket)
+			if e.parting[bucket] && e.handedTo(name, bucket) {
+				e.peers[name].greetIn(e, 0) // again: it may have begun to part itself, and given up
+			} else {
+				e.sendReport(e.peers[name], bucket)
+			}
 		}
 	}
 	e.handAt = e.now.Add(handOverEvery)

@@ -84,7 +84,7 @@ type (
 		Greeting, GCTS, HLC, Floor, Finals                                       hex64
 		Parts                                                                    []hex64
 		Formats, Differing, Bad                                                  []uint64
-		Unknown                                                                  []string
+		Unknown, Unsure                                                          []string
 		Cursor                                                                   bin
 	}
 )
@@ -92,7 +92,7 @@ type (
 // kinds are the messages by number, with their fields in order.
 var kinds = []string{
 	"none", "live Bucket Origin First Last Nonce Size Entries", "heartbeat From Wall Stopping Digests",
-	"hello From Greeting Formats MaxBody Digests Unknown", "hello_reply From Greeting Formats MaxBody Digests Unknown",
+	"hello From Greeting Formats MaxBody Digests Unknown", "hello_reply From Greeting Formats MaxBody Digests Unknown Unsure",
 	"compare Session Bucket Parts", "differ Session Differing", "pull Session Bucket Compared Clock Resume Cursor Reconcile Finals",
 	"begin Session KeyOrder Clock Rows Ahead GCV GCTS HLC Folded Bad", "page Session Number Entries", "end Session Pages Count Cut Cursor",
 	"ack Session Bucket Number", "busy Session RetryAfter", "abort Session Bucket Reason Text", "report From Bucket Clock Floor Folded",

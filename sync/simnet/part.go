@@ -45,9 +45,9 @@ func (n *Node) partSoon(bucket string, tries int, parting bool) {
 		case tries == 0:
 			delete(n.parting, bucket)
 			n.step(syncer.HandOver{})
-		case !n.replica && (unsynced || len(lacking) > 0):
+		case unsynced || len(lacking) > 0:
 			n.partSoon(bucket, tries-1, parting)
-		case !n.replica && !parting:
+		case !parting:
 			n.step(syncer.Parting{Bucket: bucket})
 			n.partSoon(bucket, tries-1, true)
 		default:

@@ -36,6 +36,12 @@ var directed = map[string][2]string{
 	"C7-expiring":  {"./store", "TestLostExpiringRowIsMissed"},
 	"B1-heir":      {"./sync/simnet", "TestTwoCannotLeaveABucketToEachOther"},
 	"B1-fresh":     {"./sync/simnet", "TestBucketStaysWhileAnHeirIsOutOfReach"},
+	"B1-order":     {"./sync/simnet", "TestHeirPartsBeforeItHasAll"},
+	"B1-unsure":    {"./sync/simnet", "TestHeirWithABadRow"},
+	"B1-again":     {"./sync", "TestLeaverAsksAgainWhoGaveUp"},
+	"B1-fleet":     {".", "TestNodeLeavesTheFleetAfterItsHeirLeftTheBucket"},
+	"B1-unheld":    {".", "TestLeaveBeforeTheEngineKnows"},
+	"B2-instance":  {"./sync", "TestPeerThatForgotThatABucketWasLeft"},
 	"B2-told":      {"./sync/simnet", "TestBucketIsLeftAndJoinedAgain"},
 	"B3-epoch":     {"./store", "TestDroppedBucketJoinedAgain"},
 	"B3-heard":     {"./sync/simnet", "TestBucketIsLeftAndJoinedAgain"},
@@ -275,7 +281,7 @@ var mutants = []mutant{
 	}},
 	{"C7-more", "a second donor confirms more than the first has said", []edit{{"sync/doubt.go", "	if slices.Equal(by, d.donors) && d.accepted {\n		c.Most = d.rest\n", "	if true {\n		c.Most = 1 << 40\n"}}},
 	{"C7-rows", "a second donor confirms as many rows, whichever", []edit{{"store/doubt.go", "r.hash); !agreed {", "r.hash); !agreed && len(g.consent.Rows) == 0 {"}}},
-	{"C7-policy", "a reconcile deletes however many rows by policy", []edit{{"store/doubt.go", "v.reissue && b.s.opts.Ambiguous == Keep {", "v.reissue {"}}},
+	{"C7-policy", "a reconcile deletes however many rows by policy", []edit{{"store/doubt.go", "v.reissue && b.ambiguous() == Keep {", "v.reissue {"}}},
 	{"C7-expiring", "a donor that counts its rows misses no expiring ones", []edit{{"store/repair.go", " || got.rows != s.Count) {", ") {"}}},
 	{"C7-seen", "an operator accepts what he has not seen", []edit{{"sync/doubt.go", " && b.doubt.Removes <= ev.Most:", ":"}}},
 	{"C7-word", "the operator's word is of any rows, as many", []edit{{"sync/doubt.go", "	if slices.Equal(by, d.donors) && d.accepted {\n		c.Most = d.rest\n", "	if d.accepted {\n		c.Most = d.Removes\n"}}},
@@ -313,11 +319,29 @@ var mutants = []mutant{
 	{"B1-fresh", "a node counts on one that has not said that it keeps the bucket", []edit{{
 		"sync/part.go", "if p.heir[bucket] && e.handedTo(name, bucket) {", "if e.handedTo(name, bucket) {",
 	}}},
+	{"B1-order", "an heir says that it keeps a bucket before it has all", []edit{{
+		"sync/part.go", "if e.parting[d.Bucket] && keeps && e.handedTo(p.name, d.Bucket) {", "if e.parting[d.Bucket] && keeps {",
+	}, {"sync/roster.go", "if e.parting[bucket] && e.handedTo(name, bucket) {", "if e.parting[bucket] {"}}},
+	{"B1-unsure", "an heir does not say that it knows of bad rows", []edit{{
+		"sync/hello.go", "if e.store.BadRows(d.Bucket) > 0 {", "if false {",
+	}}},
+	{"B1-again", "who parts with a bucket asks once", []edit{{
+		"sync/roster.go", "				e.peers[name].greetIn(e, 0) // again: it may have begun to part itself, and given up\n", "",
+	}}},
+	{"B1-fleet", "who leaves the fleet asks for no heirs", []edit{{
+		"leave.go", "			n.feed(syncer.Parting{Bucket: name})\n", "",
+	}}},
+	{"B1-unheld", "of a bucket that the engine does not know nothing is lacking", []edit{{
+		"part.go", "		if held {\n", "		if held || true {\n",
+	}, {"sync/roster.go", "			lacking[bucket] = nil // nothing is known of it yet\n", ""}}},
+	{"B2-instance", "a peer that has started again is not told once more what was left", []edit{{
+		"sync/peer.go", "	clear(p.parted) // it may have lost that, too\n", "",
+	}}},
 	{"B2-told", "nobody is told that a bucket was left", []edit{{
 		"sync/part.go", "if len(list) < oplog.MaxDigests && !p.parted[name] {", "if false {",
 	}, {"sync/hello.go", "			answer.Unknown = append(answer.Unknown, d.Bucket)\n", ""}}},
 	{"B3-epoch", "a bucket that is joined again counts its writes anew, under the epoch of before", []edit{{
-		"store/drop.go", "	s.own = oplog.Origin{}\n", "",
+		"store/store.go", "if _, used := was.wrote[s.own.Epoch]; used {", "if false {",
 	}}},
 	{"B3-heard", "a bucket that was left is joined for being heard of", []edit{{
 		"sync/engine.go", "e.holds(bucket) || e.left[bucket] ||", "e.holds(bucket) ||",
