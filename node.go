@@ -196,7 +196,7 @@ func (n *Node) Ready() bool { return n.ctx.Err() == nil }
 // firstBuckets returns the buckets to hold from the start on: those named, and of
 // those on the disk all that the node may hold.
 func (n *Node) firstBuckets() []string {
-	names := []string{bus.Fleet}
+	var names []string
 	for _, name := range n.cfg.Buckets {
 		if !strings.HasSuffix(name, "*") {
 			names = append(names, name)
@@ -210,7 +210,7 @@ func (n *Node) firstBuckets() []string {
 	if n.cfg.Buckets == nil && !slices.Contains(n.store.Left(), DefaultBucket) {
 		names = append(names, DefaultBucket)
 	}
-	return names
+	return append(names, bus.Fleet)
 }
 
 // mayJoin reports whether the node is set to hold a bucket. It never changes.

@@ -87,6 +87,7 @@ func adoptedBy(t *testing.T, export []byte, nodes ...*node) {
 }
 
 func TestAdoptedDirectoryIsOnAllNodes(t *testing.T) {
+	t.Parallel()
 	dir, export := shopData(t)
 	a := embeddedNode(t, "a")
 	b := connectedNode(t, "b", a.url)
@@ -116,6 +117,7 @@ func TestAdoptedDirectoryIsOnAllNodes(t *testing.T) {
 }
 
 func TestKilledAdoptIsMadeAgain(t *testing.T) {
+	t.Parallel()
 	dir, export := shopData(t)
 	hub := startBroker(t)
 	a := connectedNode(t, "a", hub.url())

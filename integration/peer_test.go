@@ -135,8 +135,12 @@ func (s *stranger) sameRows(n *node, now standing) error {
 // A stranger pulls from a node, serves it, follows it live, and carries rows
 // between nodes that never meet.
 func TestStrangerIsNode(t *testing.T) {
+	t.Parallel()
 	for _, codec := range []string{"msgpack", "json"} {
-		t.Run(codec, func(t *testing.T) { strangerIsNode(t, codec) })
+		t.Run(codec, func(t *testing.T) {
+			t.Parallel()
+			strangerIsNode(t, codec)
+		})
 	}
 }
 
