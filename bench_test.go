@@ -177,11 +177,12 @@ func BenchmarkPutBesideWatchers(b *testing.B) {
 					}
 				})
 			}
-			if c.readers > 0 {
-				b.ReportMetric(float64(heap()-before)/float64(c.readers)/1024, "KiB/reader")
-			}
+			each := float64(heap()-before) / 1024 / float64(max(c.readers, 1))
 			putFrom(b, bk, 64)
 			b.StopTimer()
+			if c.readers > 0 {
+				b.ReportMetric(each, "KiB/reader")
+			}
 			stop()
 			readers.Wait()
 		})

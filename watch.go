@@ -158,7 +158,7 @@ func (w *watching) follow(ctx context.Context, give func(WatchEvent, error) bool
 	return nil
 }
 
-func (w *watching) take(t watch.Telling, give func(WatchEvent, error) bool) error {
+func (w *watching) take(t *watch.Telling, give func(WatchEvent, error) bool) error {
 	switch news, err := w.reader.Take(t); {
 	case err != nil:
 		return err

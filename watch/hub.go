@@ -63,11 +63,11 @@ func (t *Telling) size() int64 {
 // A watcher is what a hub knows of a reader.
 type watcher struct {
 	prefix []byte
-	since  uint64       // changes before that are not for it
-	events chan Telling // closed when there are no more
-	bytes  atomic.Int64 // in events
-	why    error        // set before that
-	ends   int          // of the hub, when it joined
+	since  uint64        // changes before that are not for it
+	events chan *Telling // closed when there are no more; what is in it others have, too
+	bytes  atomic.Int64  // in events
+	why    error         // set before that
+	ends   int           // of the hub, when it joined
 }
 
 // A Hub tells readers of the changes of a bucket in the order in which they took
@@ -100,7 +100,7 @@ func NewHub(l Limits) *Hub {
 
 // join has the reader told of what is queued from now on.
 func (h *Hub) join(r *Reader) {
-	w := &watcher{prefix: r.prefix, events: make(chan Telling, h.limits.Events)}
+	w := &watcher{prefix: r.prefix, events: make(chan *Telling, h.limits.Events)}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	w.since, w.ends = h.next, h.ends
@@ -182,6 +182,7 @@ func (h *Hub) Release(onDisk func(oplog.Dot) bool) {
 
 func (h *Hub) tell(c *change) {
 	size := c.size()
+	var told *Telling // one for all readers, and apart from those of its group that they are not told
 	for w := range h.watchers {
 		if c.number < w.since || c.isChange() && !bytes.HasPrefix(c.Entry.Key, w.prefix) {
 			continue
@@ -190,8 +191,11 @@ func (h *Hub) tell(c *change) {
 			h.drop(w, ErrFellBehind)
 			continue
 		}
+		if told == nil {
+			told = new(c.Telling)
+		}
 		select {
-		case w.events <- c.Telling:
+		case w.events <- told:
 			w.bytes.Add(size)
 		default:
 			h.drop(w, ErrFellBehind)

@@ -157,7 +157,7 @@ func (r *Reader) remember(d oplog.Dot) {
 
 // Events is what the hub tells, each of which Take is to be asked about. Once it is
 // closed, Why says for what reason.
-func (r *Reader) Events() <-chan Telling { return r.watcher.events }
+func (r *Reader) Events() <-chan *Telling { return r.watcher.events }
 
 // Why is what ended Events.
 func (r *Reader) Why() error { return r.watcher.why }
@@ -168,7 +168,7 @@ func (r *Reader) Why() error { return r.watcher.why }
 // ErrTokenExpired is for one who came with a token to a node that is reconciled then: of
 // what was deleted he may have had rows that this node had not, so that no change tells
 // of their end.
-func (r *Reader) Take(t Telling) (news bool, err error) {
+func (r *Reader) Take(t *Telling) (news bool, err error) {
 	r.watcher.bytes.Add(-t.size())
 	switch {
 	case t.Mark != nil:

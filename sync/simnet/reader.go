@@ -279,7 +279,7 @@ func (r *reader) readEvent() bool {
 	}
 }
 
-func (r *reader) take(t watch.Telling) {
+func (r *reader) take(t *watch.Telling) {
 	switch news, err := r.watch.Take(t); {
 	case err != nil:
 		r.lost(ExpiredTokens)
