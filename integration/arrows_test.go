@@ -29,6 +29,7 @@ var arrows = map[string][]string{
 	"replicator/oplog":            {},
 	"replicator/store":            {"replicator/oplog"},
 	"replicator/sync":             {"replicator/oplog"},
+	"replicator/sync/model":       {},
 	"replicator/sync/simnet":      {"replicator/carry", "replicator/oplog", "replicator/store", "replicator/sync", "replicator/watch"},
 	"replicator/watch":            {"replicator/oplog", "replicator/store"},
 }
