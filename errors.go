@@ -23,7 +23,7 @@ var (
 	ErrOverloaded = errors.New("replicator: overloaded, too many writes wait for the disk")
 	// ErrLeaving reports that the node is leaving the fleet, or one of its buckets,
 	// already.
-	ErrLeaving = errors.New("replicator: the node is leaving already")
+	ErrLeaving = errors.New("replicator: one thing is left at a time")
 	// ErrReplica reports a write to a replica. Write to a master.
 	ErrReplica = errors.New("replicator: this node is a replica, which takes no writes: write to a master")
 	// ErrWiped ends a watch on a replica that empties the bucket, to fill it anew.

@@ -42,14 +42,15 @@ func (n *Node) Leave(ctx context.Context, now bool) error {
 		return ErrReplicaStays
 	}
 	if !n.parting.TryLock() {
-		return ErrLeaving
+		return n.leavingAlready()
 	}
 	defer n.parting.Unlock()
 	select {
 	case <-n.left:
-		return ErrLeaving
+		return n.leavingAlready()
 	default:
 	}
+	n.departs.Store(new("the fleet"))
 	n.leaving.Store(true)
 	n.takeRoster() // which refuses writes from here on
 	err := n.leave(ctx, now)

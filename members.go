@@ -36,7 +36,7 @@ func (e *MemberLiveError) Error() string {
 }
 
 // A NotHandedOverError says what keeps a node from leaving: by bucket, the live
-// nodes that may lack some of it; none where no live node holds the bucket.
+// nodes that may lack some of it; none where no live master holds the bucket.
 type NotHandedOverError struct {
 	Lacking map[string][]string
 	Unheld  []string // buckets on its disk that it does not replicate
@@ -52,7 +52,7 @@ func (e *NotHandedOverError) Error() string {
 		if nodes := e.Lacking[bucket]; len(nodes) > 0 {
 			list = append(list, strings.Join(nodes, ", ")+" may lack something of bucket "+bucket)
 		} else {
-			list = append(list, "no live node is known to hold bucket "+bucket)
+			list = append(list, "no live master is known to hold bucket "+bucket)
 		}
 	}
 	return "replicator: not handed over: " + strings.Join(list, "; ")

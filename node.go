@@ -45,10 +45,11 @@ type Node struct {
 	roster  atomic.Pointer[map[string]syncer.Retired] // who has left or was forgotten; never changed in place
 	retired atomic.Pointer[string]                    // why this node is one of them, or about to be
 	leaving atomic.Bool
-	left    chan struct{} // closed by Leave
-	parting sync.Mutex    // held by Leave and LeaveBucket: what is handed over at a time is one thing
-	heeding sync.Mutex    // held while roster and retired change together
-	telling sync.Mutex    // held until the engine has been given what was read
+	left    chan struct{}          // closed by Leave
+	parting sync.Mutex             // held by Leave and LeaveBucket: what is handed over at a time is one thing
+	departs atomic.Pointer[string] // what that is, for people
+	heeding sync.Mutex             // held while roster and retired change together
+	telling sync.Mutex             // held until the engine has been given what was read
 
 	service *api.Service
 	asking  sync.Mutex  // guards asker

@@ -27,9 +27,10 @@ func (e *PartingError) Error() string {
 // nodes keep what concerns all of them stays.
 func (n *Node) LeaveBucket(ctx context.Context, name string, now bool) error {
 	if !n.parting.TryLock() {
-		return ErrLeaving
+		return n.leavingAlready()
 	}
 	defer n.parting.Unlock()
+	n.departs.Store(new("bucket " + name))
 	l, err := n.loop(name)
 	if err != nil {
 		return err
@@ -45,6 +46,15 @@ func (n *Node) LeaveBucket(ctx context.Context, name string, now bool) error {
 	}
 	n.log.InfoContext(ctx, "left bucket", "bucket", name)
 	return nil
+}
+
+// leavingAlready says what the node is leaving.
+func (n *Node) leavingAlready() error {
+	what := "something"
+	if of := n.departs.Load(); of != nil {
+		what = *of
+	}
+	return fmt.Errorf("%w: it is leaving %s; when that has ended, or was given up in time, ask again", ErrLeaving, what)
 }
 
 // partWith finishes what was written, and waits for an heir unless told not to.

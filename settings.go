@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strings"
 	"time"
 
 	"replicator/api"
@@ -45,7 +46,7 @@ func (e *CreateError) Error() string {
 	if len(e.Create) == 1 && e.Create[0] == api.Nobody {
 		return fmt.Sprintf("replicator: no node may make the bucket %s, as settled for the fleet", e.Bucket)
 	}
-	return fmt.Sprintf("replicator: the bucket %s may not be made at node %s, but at %v, as settled for the fleet", e.Bucket, e.Node, e.Create)
+	return fmt.Sprintf("replicator: the bucket %s may not be made at node %s, but at %s, as settled for the fleet", e.Bucket, e.Node, strings.Join(e.Create, ", "))
 }
 
 // Settings returns what the fleet has settled for its buckets, by name or pattern, as

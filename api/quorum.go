@@ -82,7 +82,7 @@ func (q Quorum) Choose(bucket string, members []MemberStatus) (nodes []string, e
 	case len(nodes) == 0:
 		return nil, 0, ErrNoBucket.With("%s: no member holds bucket %s", ErrNoBucket.Text, bucket)
 	case q.number > len(nodes):
-		return nil, 0, ErrTooFew.With("only %d members hold the bucket", len(nodes))
+		return nil, 0, ErrTooFew.With("only %d of the members hold the bucket", len(nodes))
 	case q.number > 0:
 		return nodes, q.number, nil
 	case q.share > 0:

@@ -44,8 +44,11 @@ func (s Span) MarshalText() ([]byte, error) { return []byte(time.Duration(s).Str
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (s *Span) UnmarshalText(text []byte) error {
 	d, err := time.ParseDuration(string(text))
+	if err != nil {
+		return fmt.Errorf("%q is no time: want one as 36h or 1h30m", clip(string(text)))
+	}
 	*s = Span(d)
-	return err
+	return nil
 }
 
 // The limits of settings: what they take has to fit a row that every node reads.
@@ -80,7 +83,7 @@ func (s *BucketSettings) Check() error {
 			return ErrBadRequest.With("create: %s stands for nobody, and alone", Nobody)
 		}
 		if err := bus.ValidNode(node); err != nil {
-			return ErrBadRequest.With("create: %s", err)
+			return ErrBadRequest.With("create: %s", strings.TrimPrefix(err.Error(), "bus: "))
 		}
 	}
 	return nil

@@ -28,7 +28,7 @@ type road interface {
 }
 
 // shortWait is how long a read waits for a write that does not come.
-const shortWait = time.Second
+const shortWait = 3 * time.Second // the node leaves itself a tenth to say so
 
 // A refusal is the code of an error.
 type refusal string

@@ -66,7 +66,7 @@ func TestLastHolderIsToldWhyABucketStays(t *testing.T) {
 	t.Parallel()
 	a := embeddedNode(t, "a")
 	a.put("k", "v")
-	a.cli("bucket", "leave", "default", "--yes", "--timeout", "2s").refused(t, exitBehind, "no live node", "--now")
+	a.cli("bucket", "leave", "default", "--yes", "--timeout", "2s").refused(t, exitBehind, "no live master", "--now")
 	a.want("k", "v")
 	a.cli("bucket", "leave", "default", "--yes", "--now").ok(t)
 	if got := a.buckets(); len(got) > 0 {
@@ -99,7 +99,7 @@ func TestSettingsOfBuckets(t *testing.T) {
 	if info := b.cli("get", "k", "--json").ok(t).text(); !strings.Contains(info, `"expiry"`) {
 		t.Errorf("a put at b has no end: %s", info)
 	}
-	b.cli("bucket", "create", "default-2").refused(t, exitFailed, "may not be made at node b", "[a]")
+	b.cli("bucket", "create", "default-2").refused(t, exitFailed, "may not be made at node b, but at a")
 	b.cli("put", "k", "v", "-b", "default-2", "--create").refused(t, exitFailed, "may not be made")
 	a.cli("bucket", "create", "default-2").ok(t)
 	a.cli("bucket", "set", "def*", "--default-ttl", "1ms").refused(t, exitUsage, "default_ttl")

@@ -41,6 +41,9 @@ func (c *batchCmd) Run(a *app) error {
 		return err
 	}
 	defer done()
+	if err := c.checkAt(a, client, c.Bucket); err != nil {
+		return err
+	}
 	res, err := client.Batch(a.ctx, c.Bucket, lines, api.PutOptions{Create: c.Create})
 	if err != nil {
 		return err

@@ -183,7 +183,7 @@ func (bucketLeaveCmd) Help() string {
     replicator bucket leave orders --node c
     replicator bucket leave orders --node c --yes --timeout 5m
 
-The node takes no more writes to the bucket, waits until another master has all of it and keeps it, and deletes it from its disk. It does not hold it again for hearing of it, but for: replicator bucket create, or a start with --bucket that names it. Exit code 4 if the others did not have it in time; all is as it was then.
+The node takes no more writes to the bucket, waits until another master has all of it and keeps it, and deletes it from its disk. It does not hold it again for hearing of it, but for: replicator bucket create, or a start with --bucket that names it. Exit code 4 if the others did not have it within --timeout, by default a minute; all is as it was then. What it holds of lost writes (see conflicts) goes, too.
 
 To end a bucket everywhere, delete its keys: replicator del --under '' -b BUCKET`
 }
@@ -211,6 +211,9 @@ func (c *bucketLeaveCmd) Run(a *app) error {
 	if errors.Is(err, api.ErrNotHandedOver) {
 		return &exitError{Code: exitBehind, Err: err}
 	}
+	if a.ctx.Err() != nil {
+		return fmt.Errorf("interrupted: node %s goes on with it until --timeout has passed, by default %v", c.Node, leaveTimeout)
+	}
 	if err != nil {
 		return err
 	}
@@ -223,13 +226,13 @@ func (c *bucketLeaveCmd) Run(a *app) error {
 type bucketSetCmd struct {
 	nodeFlag
 	jsonFlag
-	Name         string        `arg:"" name:"bucket" help:"The bucket; or with a * at its end all whose names begin so."`
-	Durability   string        `enum:",sync,interval" default:"" help:"When a write is answered: sync, after its fsync, or interval, at once."`
-	DefaultTTL   time.Duration `name:"default-ttl" help:"How long rows live whose put names no end."`
-	CollectAfter time.Duration `help:"Forget deletes older than that, whoever may not know of them. Default: when every member does."`
-	Ambiguous    string        `enum:",keep,delete,park" default:"" help:"What becomes of a value that may be older than a forgotten delete: keep, delete or park."`
-	Create       []string      `placeholder:"NODE" help:"Nodes at which a bucket may be made that nobody holds yet; - for none."`
-	Unset        []string      `placeholder:"NAME" help:"Leave that to each node again: the name of a flag above, or all."`
+	Name         string         `arg:"" name:"bucket" help:"The bucket; or with a * at its end all whose names begin so."`
+	Durability   string         `enum:",sync,interval" default:"" help:"When a write is answered: sync, after its fsync, or interval, at once."`
+	DefaultTTL   *time.Duration `name:"default-ttl" help:"How long rows live whose put names no end."`
+	CollectAfter *time.Duration `help:"Forget deletes older than that, whoever may not know of them. Default: when every member does."`
+	Ambiguous    string         `enum:",keep,delete,park" default:"" help:"What becomes of a value that may be older than a forgotten delete: keep, delete or park."`
+	Create       []string       `placeholder:"NODE" help:"Nodes at which a bucket may be made that nobody holds yet; - for none."`
+	Unset        []string       `placeholder:"NAME" help:"Leave that to each node again: the name of a flag above, or all."`
 }
 
 // Help implements kong.HelpProvider.
@@ -291,8 +294,20 @@ func (c *bucketSetCmd) change(s *api.BucketSettings) (changed bool, err error) {
 		}
 	}
 	s.Durability = cmp.Or(c.Durability, s.Durability)
-	s.DefaultTTL = cmp.Or(api.Span(c.DefaultTTL), s.DefaultTTL)
-	s.CollectAfter = cmp.Or(api.Span(c.CollectAfter), s.CollectAfter)
+	for name, span := range map[string]struct {
+		given *time.Duration
+		to    *api.Span
+	}{
+		"default-ttl": {c.DefaultTTL, &s.DefaultTTL}, "collect-after": {c.CollectAfter, &s.CollectAfter},
+	} {
+		switch {
+		case span.given == nil:
+		case *span.given <= 0:
+			return false, usage(fmt.Errorf("--%s %v: want a time above 0; --unset %s leaves it to each node again", name, *span.given, name))
+		default:
+			*span.to = api.Span(*span.given)
+		}
+	}
 	s.Ambiguous = cmp.Or(c.Ambiguous, s.Ambiguous)
 	if len(c.Create) > 0 {
 		s.Create = c.Create
@@ -300,7 +315,7 @@ func (c *bucketSetCmd) change(s *api.BucketSettings) (changed bool, err error) {
 	if err := s.Check(); err != nil {
 		return false, usage(err)
 	}
-	given := c.Durability != "" || c.DefaultTTL != 0 || c.CollectAfter != 0 || c.Ambiguous != "" || len(c.Create) > 0
+	given := c.Durability != "" || c.DefaultTTL != nil || c.CollectAfter != nil || c.Ambiguous != "" || len(c.Create) > 0
 	return given || len(c.Unset) > 0, nil
 }
 

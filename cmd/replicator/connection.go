@@ -39,7 +39,7 @@ type connection struct {
 	TLSKey         string        `name:"tlskey" placeholder:"FILE" env:"NATS_KEY" help:"Key of the client certificate."`
 	TLSCA          string        `name:"tlsca" placeholder:"FILE" env:"NATS_CA" help:"Certificates of the authorities to trust."`
 	TLSFirst       bool          `name:"tlsfirst" env:"NATS_TLSFIRST" help:"TLS handshake before anything else."`
-	Timeout        time.Duration `env:"NATS_TIMEOUT" help:"How long to wait for a reply. Default: 5s; for wait, 1m."`
+	Timeout        time.Duration `env:"NATS_TIMEOUT" help:"How long to wait for a reply. Default: 5s; for wait and leaving, 1m."`
 	SocksProxy     string        `placeholder:"URL" env:"NATS_SOCKS_PROXY" help:"SOCKS5 proxy."`
 	InboxPrefix    string        `env:"NATS_INBOX_PREFIX" help:"Where replies come; replicator.apireply.NAME can be kept closed."`
 	ConnectionName string        `env:"NATS_CONNECTION_NAME" help:"Name the NATS server lists the connection under."`

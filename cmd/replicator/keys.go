@@ -128,6 +128,9 @@ func (c *putCmd) write(a *app, cond api.Condition) error {
 		return err
 	}
 	defer done()
+	if err := c.checkAt(a, client, c.Bucket); err != nil {
+		return err
+	}
 	res, err := client.Put(a.ctx, c.Bucket, key, value, o)
 	if err != nil {
 		return err
@@ -273,6 +276,9 @@ func (c *delCmd) Run(a *app) error {
 		return err
 	}
 	defer done()
+	if err := c.checkAt(a, client, c.Bucket); err != nil {
+		return err
+	}
 	var res api.PutResult
 	if c.IfLocal != "" {
 		res, err = client.DeleteLocal(a.ctx, c.Bucket, key, cond.Revision)

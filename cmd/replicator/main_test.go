@@ -253,7 +253,7 @@ func TestNodeAndEveryCommand(t *testing.T) {
 		{"", "put held v --wait 1", "a/...", 0},
 		{"", "put held v --wait 50%", "a/...", 0},
 		{"", "put held v --wait a", "a/...", 0},
-		{"", "put held v --wait 2", "a/...", 4},
+		{"", "put held v --wait 2", "", 1},
 		{"", "put held v --wait nobody --timeout 300ms", "a/...", 4},
 		{"", "put held v --wait 0", "", 2},
 		{"", "put held v --wait 101%", "", 2},

@@ -70,6 +70,26 @@ func (f waitFlag) hold(a *app, client *api.Client, bucket string, tokens ...oplo
 		missing, len(h.Nodes), h.Wanted)}
 }
 
+// checkAt refuses, before anything is written, what cannot be as the node knows the
+// members.
+func (f waitFlag) checkAt(a *app, client *api.Client, bucket string) error {
+	if f.Wait == "" {
+		return nil
+	}
+	q, err := f.quorum()
+	if err != nil {
+		return err
+	}
+	st, err := client.Status(a.ctx)
+	if err != nil {
+		return err
+	}
+	if _, _, err = q.Choose(bucket, st.Members); errors.Is(err, api.ErrTooFew) {
+		return fmt.Errorf("--wait %s: %w; nothing was written", f.Wait, err)
+	}
+	return nil // a bucket that nobody holds may be made
+}
+
 // ask asks the nodes that the flag wants.
 func (f waitFlag) ask(ctx context.Context, client *api.Client, bucket string, tokens []oplog.Dot) (api.Holding, error) {
 	q, err := f.quorum()
