@@ -132,7 +132,7 @@ func unreachable(err error) bool {
 func explainCode(err error, e *api.Error) string {
 	switch e.Code {
 	case api.ErrNoBucket.Code:
-		return fmt.Sprintf("%s; replicator bucket lists those there are, bucket create makes one, or has a node hold it that others have", err)
+		return fmt.Sprintf("%s; replicator bucket lists those there are; bucket create, or put and import with --create, make one, or have the node hold what others have", err)
 	case api.ErrRetired.Code:
 		return fmt.Sprintf("%s; it is a member again after: replicator readmit NODE", err)
 	case api.ErrMemberLive.Code:
