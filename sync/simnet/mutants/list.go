@@ -39,7 +39,6 @@ var directed = map[string][2]string{
 	"B1-order":     {"./sync/simnet", "TestHeirPartsBeforeItHasAll"},
 	"B1-unsure":    {"./sync/simnet", "TestHeirWithABadRow"},
 	"B1-again":     {"./sync", "TestLeaverAsksAgainWhoGaveUp"},
-	"B1-fleet":     {".", "TestNodeLeavesTheFleetAfterItsHeirLeftTheBucket"},
 	"B1-unheld":    {".", "TestLeaveBeforeTheEngineKnows"},
 	"B2-instance":  {"./sync", "TestPeerThatForgotThatABucketWasLeft"},
 	"B2-told":      {"./sync/simnet", "TestBucketIsLeftAndJoinedAgain"},
@@ -327,9 +326,6 @@ var mutants = []mutant{
 	}}},
 	{"B1-again", "who parts with a bucket asks once", []edit{{
 		"sync/roster.go", "				e.peers[name].greetIn(e, 0) // again: it may have begun to part itself, and given up\n", "",
-	}}},
-	{"B1-fleet", "who leaves the fleet asks for no heirs", []edit{{
-		"leave.go", "			n.feed(syncer.Parting{Bucket: name})\n", "",
 	}}},
 	{"B1-unheld", "of a bucket that the engine does not know nothing is lacking", []edit{{
 		"part.go", "		if held {\n", "		if held || true {\n",
