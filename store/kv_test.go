@@ -67,6 +67,7 @@ func TestKVsBehaveLikeAMap(t *testing.T) {
 					snap = kv.Snapshot()
 					walkLike(t, rnd, snap, want, key(), key())
 					walkLike(t, rnd, kv, want, nil, nil)
+					findLike(t, kv, want, key(), key(), key())
 					if err := snap.Close(); err != nil {
 						t.Fatal(err)
 					}
@@ -80,6 +81,24 @@ func TestKVsBehaveLikeAMap(t *testing.T) {
 }
 
 // walkLike compares random moves over [lower, upper) with a cursor over want.
+// findLike has Find look for keys, and for some that never are.
+func findLike(t *testing.T, kv store.KV, want map[string]string, keys ...[]byte) {
+	t.Helper()
+	keys = append(keys, []byte("0"), []byte("3x"), []byte("99"))
+	slices.SortFunc(keys, bytes.Compare)
+	keys = slices.CompactFunc(keys, bytes.Equal)
+	var got, there []string
+	for _, key := range keys {
+		if value, ok := want[string(key)]; ok {
+			there = append(there, string(key)+"="+value)
+		}
+	}
+	err := kv.Find(keys, func(key, value []byte) { got = append(got, string(key)+"="+string(value)) })
+	if err != nil || !slices.Equal(got, there) {
+		t.Fatalf("found %q, %v, want %q", got, err, there)
+	}
+}
+
 func walkLike(t *testing.T, rnd *rand.Rand, r store.Reader, want map[string]string, lower, upper []byte) {
 	t.Helper()
 	if bytes.Compare(lower, upper) > 0 {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"replicator/oplog"
@@ -21,16 +22,35 @@ func (b *Bucket) ApplyLive(now time.Time, msgs []*oplog.Live) (Applied, error) {
 	}
 	t := newTx(b)
 	var a Applied
-	for _, m := range msgs {
-		if err := b.checkLive(m); err != nil {
+	msgs = slices.DeleteFunc(slices.Clone(msgs), func(m *oplog.Live) bool {
+		err := b.checkLive(m)
+		if err != nil {
 			a.Refused = append(a.Refused, err)
-			continue
 		}
+		return err != nil
+	})
+	if err := t.loadLive(msgs); err != nil {
+		return Applied{}, err
+	}
+	for _, m := range msgs {
 		if err := t.live(now, m, &a); err != nil {
 			return Applied{}, err
 		}
 	}
 	return t.applied(a)
+}
+
+// loadLive reads the rows that the messages are about.
+func (t *tx) loadLive(msgs []*oplog.Live) error {
+	var keys [][]byte
+	for _, m := range msgs {
+		for i := range m.Entries {
+			if !t.covers(m.Entries[i].Dot()) {
+				keys = append(keys, m.Entries[i].Key)
+			}
+		}
+	}
+	return t.load(keys)
 }
 
 func (t *tx) applied(a Applied) (Applied, error) {

@@ -101,6 +101,21 @@ func (m *Map) Get(key []byte) ([]byte, bool, error) {
 	return bytes.Clone(v), ok, nil
 }
 
+// Find implements KV.
+func (m *Map) Find(keys [][]byte, found func(key, value []byte)) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.usable(""); err != nil {
+		return err
+	}
+	for _, key := range keys {
+		if _, v, ok := m.now.Get(key); ok {
+			found(key, bytes.Clone(v))
+		}
+	}
+	return nil
+}
+
 // Iter implements Reader.
 func (m *Map) Iter(lower, upper []byte) (Iterator, error) {
 	m.mu.Lock()

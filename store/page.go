@@ -26,6 +26,13 @@ func (b *Bucket) ApplyPage(now time.Time, entries []oplog.Entry, token *Token) (
 		return Applied{}, ErrReconciling
 	}
 	t := newTx(b)
+	keys := make([][]byte, len(entries))
+	for i := range entries {
+		keys[i] = entries[i].Key
+	}
+	if err := t.load(keys); err != nil {
+		return Applied{}, err
+	}
 	var a Applied
 	for i := range entries {
 		news, err := t.merge(now, &entries[i], &a)

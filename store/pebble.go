@@ -19,11 +19,16 @@ import (
 // it only together with a note on upgrading.
 const pebbleFormat = pebble.FormatValueSeparation
 
+// memTables is how many of them Pebble fills before writers wait. It reserves their
+// memory out of the block cache: without room for them there would be no cache.
+const memTables = 2
+
 // PebbleOptions tune OpenPebble. The zero value is ready to use.
 type PebbleOptions struct {
 	// FS is where the store lies. Default the operating system's.
 	FS vfs.FS
-	// CacheBytes is the size of the block cache. Default 32 MiB.
+	// CacheBytes is the size of the block cache, beside what MemTableBytes takes.
+	// Default 32 MiB.
 	CacheBytes int64
 	// MemTableBytes is how much is gathered in memory before it is written out
 	// as a table; about twice that is used. Default 16 MiB.
@@ -92,7 +97,7 @@ func OpenPebble(dir string, o PebbleOptions) (KV, error) {
 	kv := &pebbleKV{
 		lock:    lock,
 		log:     o.Logger,
-		cache:   pebble.NewCache(o.CacheBytes),
+		cache:   pebble.NewCache(o.CacheBytes + memTables*int64(o.MemTableBytes)),
 		dir:     dir,
 		failure: newFailure(o.Logger, o.OnFailure),
 		handles: make(map[io.Closer]struct{}),
@@ -129,6 +134,9 @@ func (kv *pebbleKV) options(lock *pebble.Lock, o PebbleOptions) *pebble.Options 
 		Logger:             &pebbleLogger{failure: kv.failure},
 		MaxOpenFiles:       512,
 		MemTableSize:       o.MemTableBytes,
+
+		MemTableStopWritesThreshold: memTables,
+
 		EventListener: &pebble.EventListener{
 			BackgroundError: kv.failure.background,
 			FlushBegin:      func(pebble.FlushInfo) { kv.failure.leave(starting, recovering) },

@@ -1,6 +1,43 @@
 package store
 
-import "github.com/cockroachdb/pebble/v2"
+import (
+	"bytes"
+	"errors"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// Find implements KV. One iterator for all keys builds its way through the levels
+// once, and unlike DB.Get it asks the bloom filters of the lowest level, too: that
+// is where most keys of a new row are looked for in vain.
+func (kv *pebbleKV) Find(keys [][]byte, found func(key, value []byte)) (err error) {
+	if len(keys) == 0 {
+		return nil
+	}
+	if err := kv.enter(); err != nil {
+		return err
+	}
+	defer kv.leave()
+	defer kv.rescue(&err)
+	it, err := kv.db.NewIter(&pebble.IterOptions{UseL6Filters: true})
+	if err != nil {
+		return kv.readError(err)
+	}
+	for _, key := range keys {
+		if !it.SeekPrefixGE(key) || !bytes.Equal(it.Key(), key) {
+			if it.Error() != nil {
+				break
+			}
+			continue
+		}
+		value, err := it.ValueAndErr()
+		if err != nil {
+			return kv.readError(errors.Join(err, it.Close()))
+		}
+		found(key, bytes.Clone(value))
+	}
+	return kv.readError(it.Close()) // tells of what a seek met, too
+}
 
 // A pebbleIter is an iterator that outlives its KV: closed under its owner's
 // feet, it answers ErrClosed.

@@ -9,6 +9,11 @@ type KV interface {
 	// Snapshot returns a view that later commits do not change. Snapshots hold
 	// back space: close them soon.
 	Snapshot() KVSnapshot
+	// Find gets the values of keys, which ascend, as they are at the time of the
+	// call: found is called with each key that is there, in order, and owns the
+	// value. Many keys at once, and keys that are not there, cost much less than
+	// with Get.
+	Find(keys [][]byte, found func(key, value []byte)) error
 	NewBatch() Batch
 	// Commit applies b as one: all of it is visible when Commit returns and
 	// durable once a later Sync returned. A batch is committed at most once.

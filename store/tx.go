@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"cmp"
 	"slices"
 
@@ -73,6 +74,23 @@ func (t *tx) slot(key []byte) (*slot, error) {
 	s := &slot{base: base, cur: base}
 	t.slots[string(key)] = s
 	return s, nil
+}
+
+// load reads the rows of keys into their slots, all at once: one after the other
+// they would cost several times as much.
+func (t *tx) load(keys [][]byte) error {
+	list := make([][]byte, 0, len(keys))
+	for _, key := range keys {
+		if t.slots[string(key)] == nil {
+			t.slots[string(key)] = &slot{}
+			list = append(list, dataKey(t.b.id, key))
+		}
+	}
+	slices.SortFunc(list, bytes.Compare)
+	return t.b.s.kv.Find(list, func(key, value []byte) {
+		r := t.b.decodeAny(key[prefixLen:], value)
+		*t.slots[string(r.Key)] = slot{base: r, cur: r}
+	})
 }
 
 // put makes r the row of the slot.

@@ -69,6 +69,9 @@ func (b *Bucket) Write(now time.Time, ops []Op) (Written, error) {
 		return Written{}, err
 	}
 	t := newTx(b)
+	if err := t.load(keysOf(ops)); err != nil {
+		return Written{}, err
+	}
 	w := Written{Skipped: make([]bool, len(ops))}
 	for i := 0; i < len(ops); i += max(1, ops[i].Batch) {
 		if err := t.writeBatch(now, ops[i:i+max(1, ops[i].Batch)], w.Skipped[i:], &w); err != nil {
@@ -80,6 +83,14 @@ func (b *Bucket) Write(now time.Time, ops []Op) (Written, error) {
 		return Written{}, err
 	}
 	return w, nil
+}
+
+func keysOf(ops []Op) [][]byte {
+	keys := make([][]byte, len(ops))
+	for i := range ops {
+		keys[i] = ops[i].Key
+	}
+	return keys
 }
 
 // writeBatch writes the ops of one atomic batch, or an op that stands alone.
