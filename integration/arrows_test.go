@@ -15,33 +15,39 @@ import (
 // arrows are the imports docs/adr/0002-import-arrows.md allows, from a package
 // to others of this module. A package that is not named here may not exist.
 var arrows = map[string][]string{
-	"replicator":                  {"replicator/api", "replicator/bus", "replicator/carry", "replicator/oplog", "replicator/store", "replicator/sync", "replicator/watch"},
-	"replicator/api":              {"replicator/bus", "replicator/oplog"},
-	"replicator/bus":              {},
-	"replicator/carry":            {"replicator/oplog", "replicator/store", "replicator/sync"},
-	"replicator/cmd":              {"replicator", "replicator/api", "replicator/embedded", "replicator/httpapi", "replicator/oplog"},
-	"replicator/embedded":         {},
-	"replicator/httpapi":          {"replicator/api", "replicator/oplog"},
-	"replicator/integration/peer": {},
-	"replicator/integration":      {"replicator", "replicator/api", "replicator/bus", "replicator/carry", "replicator/embedded", "replicator/oplog", "replicator/store", "replicator/sync"},
-	"replicator/deploy":           {},
-	"replicator/examples":         {"replicator"},
-	"replicator/oplog":            {},
-	"replicator/store":            {"replicator/oplog"},
-	"replicator/sync":             {"replicator/oplog"},
-	"replicator/sync/model":       {},
-	"replicator/sync/simnet":      {"replicator/carry", "replicator/oplog", "replicator/store", "replicator/sync", "replicator/watch"},
-	"replicator/watch":            {"replicator/oplog", "replicator/store"},
+	"replicator":                   {"replicator/api", "replicator/bus", "replicator/carry", "replicator/oplog", "replicator/store", "replicator/sync", "replicator/watch"},
+	"replicator/api":               {"replicator/bus", "replicator/oplog"},
+	"replicator/bench":             {"replicator", "replicator/bus", "replicator/embedded", "replicator/internal/bareloop", "replicator/internal/jetkv", "replicator/oplog"},
+	"replicator/bus":               {},
+	"replicator/carry":             {"replicator/oplog", "replicator/store", "replicator/sync"},
+	"replicator/cmd":               {"replicator", "replicator/api", "replicator/bench", "replicator/embedded", "replicator/httpapi", "replicator/oplog"},
+	"replicator/embedded":          {},
+	"replicator/httpapi":           {"replicator/api", "replicator/oplog"},
+	"replicator/integration/peer":  {},
+	"replicator/integration":       {"replicator", "replicator/api", "replicator/bus", "replicator/carry", "replicator/embedded", "replicator/oplog", "replicator/store", "replicator/sync"},
+	"replicator/deploy":            {},
+	"replicator/examples":          {"replicator"},
+	"replicator/internal/bareloop": {"replicator/oplog"},
+	"replicator/internal/jetkv":    {"replicator/embedded"},
+	"replicator/oplog":             {},
+	"replicator/store":             {"replicator/oplog"},
+	"replicator/sync":              {"replicator/oplog"},
+	"replicator/sync/model":        {},
+	"replicator/sync/simnet":       {"replicator/carry", "replicator/oplog", "replicator/store", "replicator/sync", "replicator/watch"},
+	"replicator/watch":             {"replicator/oplog", "replicator/store"},
 }
 
 // reach are the packages which may import what lies outside the module.
 var reach = map[string][]string{
 	"github.com/nats-io/nats-server": {"replicator/embedded", "replicator/integration"},
 	"github.com/nats-io": {
-		"replicator", "replicator/api", "replicator/bus", "replicator/cmd", "replicator/embedded", "replicator/examples",
-		"replicator/integration", "replicator/integration/peer",
+		"replicator", "replicator/api", "replicator/bench", "replicator/bus", "replicator/cmd", "replicator/embedded", "replicator/examples",
+		"replicator/integration", "replicator/integration/peer", "replicator/internal/bareloop", "replicator/internal/jetkv",
 	},
-	"github.com/cockroachdb/pebble": {"replicator", "replicator/store", "replicator/cmd", "replicator/integration", "replicator/sync/simnet"},
+	"github.com/cockroachdb/pebble": {
+		"replicator", "replicator/bench", "replicator/store", "replicator/cmd", "replicator/integration", "replicator/internal/bareloop",
+		"replicator/sync/simnet",
+	},
 }
 
 // A goPackage is what `go list -json` says of a package, without its tests.
