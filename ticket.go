@@ -82,3 +82,10 @@ func (f ticketFile) put(t store.Ticket) error {
 	}
 	return nil
 }
+
+// DropTicket removes what the last clean stop of the node in dir left in the machine's
+// memory for its next start: of a folder that is about to be deleted.
+func DropTicket(dir string) error {
+	_, err := ticketOf(dir).take()
+	return err
+}

@@ -17,7 +17,7 @@ import (
 var arrows = map[string][]string{
 	"replicator":                   {"replicator/api", "replicator/bus", "replicator/carry", "replicator/oplog", "replicator/store", "replicator/sync", "replicator/watch"},
 	"replicator/api":               {"replicator/bus", "replicator/oplog"},
-	"replicator/bench":             {"replicator", "replicator/bus", "replicator/embedded", "replicator/internal/bareloop", "replicator/internal/jetkv", "replicator/oplog"},
+	"replicator/bench":             {"replicator", "replicator/bus", "replicator/embedded", "replicator/internal/bareloop", "replicator/internal/jetkv", "replicator/oplog", "replicator/store"},
 	"replicator/bus":               {},
 	"replicator/carry":             {"replicator/oplog", "replicator/store", "replicator/sync"},
 	"replicator/cmd":               {"replicator", "replicator/api", "replicator/bench", "replicator/embedded", "replicator/httpapi", "replicator/oplog"},

@@ -42,6 +42,7 @@ type cli struct {
 	Collect    collectCmd    `cmd:"" help:"Forget old deletes, whoever may not know of them."`
 	Reconcile  reconcileCmd  `cmd:"" help:"Show reconciles that wait, and let them go on."`
 	Rename     renameCmd     `cmd:"" help:"Give a stopped node another name."`
+	Bench      benchCmd      `cmd:"" help:"Measure this machine: masters, and what they could be."`
 	Decode     decodeCmd     `cmd:"" help:"Print a message of the wire, read from standard input."`
 	Completion completionCmd `cmd:"" help:"Print a script that completes commands in a shell."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`

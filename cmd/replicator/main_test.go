@@ -135,7 +135,7 @@ func TestEveryCommandHasAnExample(t *testing.T) {
 			leaves = append(leaves, child)
 		}
 	}
-	if len(leaves) != 29 {
+	if len(leaves) != 30 {
 		t.Errorf("%d commands", len(leaves))
 	}
 	for _, leaf := range leaves {

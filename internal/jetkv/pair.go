@@ -146,12 +146,13 @@ func (p *Pair) Client(ctx context.Context) (jetstream.KeyValue, func(), error) {
 }
 
 // Fill puts count values at the hub, many of them in flight.
-func (p *Pair) Fill(ctx context.Context, count int, key func(int) string, value []byte) error {
+func (p *Pair) Fill(ctx context.Context, count int, of func(int) (key string, value []byte)) error {
 	for i := range count {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if _, err := p.js.PublishAsync("$KV."+bucket+"."+key(i), value); err != nil {
+		key, value := of(i)
+		if _, err := p.js.PublishAsync("$KV."+bucket+"."+key, value); err != nil {
 			return err
 		}
 	}

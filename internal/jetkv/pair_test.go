@@ -33,7 +33,7 @@ func TestMirrorGetsWhatTheHubHas(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			ok(p.Fill(ctx, 1000, func(i int) string { return fmt.Sprintf("key-%d", i) }, []byte("value")))
+			ok(p.Fill(ctx, 1000, func(i int) (string, []byte) { return fmt.Sprintf("key-%d", i), []byte("value") }))
 			ok(p.Mirror(ctx))
 			ok(p.Await(ctx))
 			ok(p.DropMirror(ctx))
