@@ -2,7 +2,7 @@ SEEDS ?= 2000
 
 N ?= 1000
 
-.PHONY: check test lint sim sim-pebble mutants chaos deep build bench
+.PHONY: check test lint sim sim-pebble mutants chaos deep build bench bench-compare
 
 check: ## all that CI does
 	.ci/run
@@ -33,3 +33,6 @@ build:
 
 bench:
 	go test -run '^$$' -bench . -benchmem ./...
+
+bench-compare: ## beside the numbers of the last release; COUNT=6, a quiet machine
+	.ci/bench-compare

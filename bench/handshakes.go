@@ -17,7 +17,7 @@ import (
 
 const (
 	asker      = "asker"
-	helloBytes = 110 // about what a hello takes that speaks of one bucket, and its answer
+	helloBytes = 100 // about what a hello takes that speaks of one bucket, and its answer
 	answerIn   = 10 * time.Second
 )
 

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -60,6 +61,9 @@ type Options struct {
 	// Connect opens a connection to a NATS server that is there. Default: each run has
 	// an embedded one. JetStream KV brings its own two either way.
 	Connect func(name string, opts ...nats.Option) (*nats.Conn, error)
+	// Prefix is of the subjects on a server that is there; a token of this run follows.
+	// By default "replicator".
+	Prefix string
 	// Progress is told what is about to run.
 	Progress func(Step)
 }
@@ -83,6 +87,7 @@ func Defaults() Options {
 }
 
 func (o Options) checked() (Options, error) {
+	o.Prefix = cmp.Or(o.Prefix, "replicator")
 	if o.Progress == nil {
 		o.Progress = func(Step) {}
 	}
@@ -108,7 +113,19 @@ func (o Options) checked() (Options, error) {
 	if err := among("only", o.Only, Workloads()); err != nil {
 		return o, err
 	}
-	return o, among("durability", o.Durability, Durabilities())
+	if err := among("durability", o.Durability, Durabilities()); err != nil {
+		return o, err
+	}
+	return o, o.durable()
+}
+
+// durable refuses durabilities that no workload runs with.
+func (o *Options) durable() error {
+	list := (&runner{Options: *o}).workloads()
+	if len(o.Durability) == 0 || slices.ContainsFunc(list, func(w workload) bool { return w.durability != "" }) {
+		return nil
+	}
+	return &OptionError{"durability", fmt.Sprintf("%s: none of %s runs with that", strings.Join(o.Durability, ","), strings.Join(o.Only, ", "))}
 }
 
 func among(option string, names, all []string) error {

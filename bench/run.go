@@ -44,6 +44,16 @@ type runner struct {
 	prefix string // first token of all subjects on a server of others
 }
 
+// A LeftError reports a folder that could not be removed.
+type LeftError struct {
+	Dir string
+	Err error
+}
+
+func (e *LeftError) Error() string { return fmt.Sprintf("data is left in %s: %v", e.Dir, e.Err) }
+
+func (e *LeftError) Unwrap() error { return e.Err }
+
 // Run measures. It removes all that it wrote before it returns, also when ctx ends.
 func Run(ctx context.Context, o Options) (_ Report, err error) {
 	o, err = o.checked()
@@ -54,8 +64,12 @@ func Run(ctx context.Context, o Options) (_ Report, err error) {
 	if r.dir, err = os.MkdirTemp(o.Dir, "replicator-bench-"); err != nil {
 		return Report{}, err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(r.dir)) }()
-	r.prefix = filepath.Base(r.dir)
+	defer func() {
+		if left := os.RemoveAll(r.dir); left != nil {
+			err = errors.Join(err, &LeftError{Dir: r.dir, Err: left})
+		}
+	}()
+	r.prefix = o.Prefix + "." + filepath.Base(r.dir)
 	rep := Report{Version: 1, Machine: machine(r.dir), Settings: r.settings()}
 	list := r.workloads()
 	step := Step{Of: r.steps(list)}

@@ -8,5 +8,5 @@
 //
 // It leaves to others what travels over the connection, when to reload, and
 // when to stop. Importing this package links the whole server, which is why
-// only the program and the integration tests do.
+// only the program, its bench and the integration tests do.
 package embedded

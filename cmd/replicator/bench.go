@@ -57,8 +57,8 @@ func (c *benchCmd) Run(a *app) error {
 	switch wrong, isOption := errors.AsType[*bench.OptionError](err); {
 	case isOption:
 		return usage(fmt.Errorf("--%s %s", wrong.Option, wrong.Reason))
-	case errors.Is(err, errSignal):
-		return fmt.Errorf("%w; nothing is left of what it wrote", errSignal)
+	case errors.Is(err, errSignal) && !isA[*bench.LeftError](err):
+		return fmt.Errorf("%w; nothing is left of what it wrote", err)
 	case err != nil:
 		return err
 	}
@@ -78,7 +78,7 @@ func (c *benchCmd) options(a *app) bench.Options {
 	if c.Quick {
 		o.Rounds, o.Keys, o.Masters, o.Time = 1, 5000, 50, 100*time.Millisecond
 	}
-	o.Dir, o.Only, o.Durability = c.Dir, c.Only, c.Durability
+	o.Dir, o.Only, o.Durability, o.Prefix = c.Dir, c.Only, c.Durability, a.flags.Prefix
 	given(&o.Rounds, c.Rounds)
 	given(&o.Keys, c.Keys)
 	given(&o.ValueSize, c.ValueSize)
