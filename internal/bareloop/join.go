@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 
@@ -59,11 +60,7 @@ func (s *Store) Snapshot() (*Snapshot, error) {
 	if err := s.Sync(); err != nil {
 		return nil, err
 	}
-	p := &Snapshot{snap: s.db.NewSnapshot(), origins: slices.Clone(s.origins), clock: map[originNo]oplog.Seq{}}
-	for n, seq := range s.clock {
-		p.clock[n] = seq
-	}
-	return p, nil
+	return &Snapshot{snap: s.db.NewSnapshot(), origins: slices.Clone(s.origins), clock: maps.Clone(s.clock)}, nil
 }
 
 // Stream gives send a begin, pages of about size bytes in order of key, and an end.
@@ -110,7 +107,7 @@ func (p *Snapshot) begin() []byte {
 // Close lets go of the rows.
 func (p *Snapshot) Close() error { return p.snap.Close() }
 
-// begin starts a catch-up.
+// begun starts a catch-up.
 func (s *Store) begun(way Way, msg []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -198,17 +195,20 @@ func (s *Store) take(b *pebble.Batch, rows []pageRow) error {
 	if s.joining.way == Ingest {
 		return s.ingest(rows)
 	}
+	if s.joining.way == Merge {
+		s.about = s.about[:0]
+		for i := range rows {
+			s.about = append(s.about, rows[i].key)
+		}
+		if err := s.read(s.about); err != nil {
+			return err
+		}
+	}
 	for i := range rows {
 		r := &rows[i]
-		var base held
-		if s.joining.way == Merge {
-			var err error
-			if base, err = s.current(r.key); err != nil {
-				return err
-			}
-			if s.later(base.stamp, r.stamp) {
-				continue
-			}
+		base := s.batch[string(r.key)] // none where all are taken blindly
+		if s.later(base.stamp, r.stamp) {
+			continue
 		}
 		s.put(b, base, r.key, r.value, r.stamp, r.prev)
 	}

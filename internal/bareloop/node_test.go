@@ -80,7 +80,7 @@ func TestBothWaysComeToTheSameRows(t *testing.T) {
 			})
 			a.Store.mu.Lock()
 			defer a.Store.mu.Unlock()
-			if a.Store.parts != b.Store.parts || a.keys != 50 || b.keys != 50 {
+			if a.parts != b.parts || a.keys != 50 || b.keys != 50 {
 				t.Errorf("%d and %d rows, or their hashes differ", a.keys, b.keys)
 			}
 			if _, ok := told.Load("key-7"); !ok {

@@ -1,16 +1,23 @@
 package bareloop
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
 
 	"replicator/oplog"
+)
+
+const (
+	memTable  = 16 << 20 // bytes
+	memTables = 2        // filled before writers wait
 )
 
 // Bucket is the name of the one bucket.
@@ -37,7 +44,8 @@ type Store struct {
 	hlc     oplog.HLC               // the highest issued or merged
 	keys    uint64                  // rows
 	joining *joining                // the catch-up under way
-	batch   map[string]held         // rows of the batch being built
+	batch   map[string]held         // rows that the batch being built is about, those that are none left out
+	about   [][]byte                // scratch: its keys
 	key     []byte                  // scratch
 	row     []byte                  // scratch
 	ingests int                     // names tables
@@ -59,7 +67,7 @@ type Options struct {
 // Open makes a store in dir, which has to be empty: a loop never opens one again.
 func Open(dir string, o Options) (*Store, error) {
 	s := &Store{
-		dir: dir, node: o.Node, own: oplog.Origin{Node: o.Node, Epoch: o.Epoch}, cache: pebble.NewCache(32 << 20),
+		dir: dir, node: o.Node, own: oplog.Origin{Node: o.Node, Epoch: o.Epoch}, cache: pebble.NewCache(32<<20 + memTables*memTable),
 		numbers: map[oplog.Origin]originNo{}, clock: map[originNo]oplog.Seq{}, ahead: map[originNo]oplog.Seq{}, batch: map[string]held{},
 	}
 	s.opts = pebbleOptions(s.cache)
@@ -84,7 +92,9 @@ func pebbleOptions(cache *pebble.Cache) *pebble.Options {
 		FormatMajorVersion: pebble.FormatValueSeparation,
 		Logger:             quiet{},
 		MaxOpenFiles:       512,
-		MemTableSize:       16 << 20,
+		MemTableSize:       memTable,
+
+		MemTableStopWritesThreshold: memTables,
 	}
 	for i := range opts.Levels {
 		opts.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
@@ -97,7 +107,7 @@ type quiet struct{}
 
 func (quiet) Infof(string, ...any) {}
 func (quiet) Errorf(format string, v ...any) {
-	slog.Error("bare loop: pebble", "error", fmt.Sprintf(format, v...)) //nolint:sloglint // it says it once and ends
+	slog.Error("bare loop: pebble", "error", fmt.Sprintf(format, v...))
 }
 
 func (quiet) Fatalf(format string, v ...any) { panic(fmt.Sprintf("bare loop: pebble: "+format, v...)) }
@@ -113,7 +123,7 @@ func (s *Store) begin() error {
 // setSelf writes the row that says whose the store is.
 func (s *Store) setSelf(b *pebble.Batch, epoch oplog.Epoch) {
 	const starts = 1
-	v := binary.BigEndian.AppendUint64(s.self[:len(s.self):len(s.self)], epoch)
+	v := binary.BigEndian.AppendUint64(slices.Clip(s.self), epoch)
 	v = binary.BigEndian.AppendUint64(v, starts)
 	v = append(v, make([]byte, 16)...) // no ticket
 	_ = b.Set([]byte("\x01self"), append(v, s.node...), nil)
@@ -150,21 +160,29 @@ func (s *Store) number(o oplog.Origin) originNo {
 	return n
 }
 
-// current reads the row of key, of the batch being built or of the disk.
-func (s *Store) current(key []byte) (h held, err error) {
-	if h, ok := s.batch[string(key)]; ok {
-		return h, nil
-	}
-	s.key = appendDataKey(s.key[:0], key)
-	v, closer, err := s.db.Get(s.key)
-	if errors.Is(err, pebble.ErrNotFound) {
-		return h, nil
-	}
+// read makes known the rows of keys, which it sorts: through one iterator, as store does.
+func (s *Store) read(keys [][]byte) error {
+	slices.SortFunc(keys, bytes.Compare)
+	it, err := s.db.NewIter(&pebble.IterOptions{UseL6Filters: true})
 	if err != nil {
-		return h, err
+		return err
 	}
-	r, err := parseRow(v)
-	return held{stamp: r.stamp, hash: r.hash}, errors.Join(err, closer.Close())
+	for _, key := range keys {
+		s.key = appendDataKey(s.key[:0], key)
+		if !it.SeekPrefixGE(s.key) || !bytes.Equal(it.Key(), s.key) {
+			continue
+		}
+		v, err := it.ValueAndErr()
+		if err != nil {
+			return errors.Join(err, it.Close())
+		}
+		r, err := parseRow(v)
+		if err != nil {
+			return errors.Join(err, it.Close())
+		}
+		s.batch[string(key)] = held{stamp: r.stamp, hash: r.hash}
+	}
+	return it.Close() // tells of what a seek met, too
 }
 
 // put has the batch replace the row base, which may be none.

@@ -89,7 +89,8 @@ func (d *decoder) head() (o oplog.Origin, first, count uint64) {
 	return o, d.uvarint(), d.uvarint()
 }
 
-// stamp takes the timestamp of an entry and the stamp that it replaces.
+// stamp takes the timestamp of an entry and the stamp that it replaces, its origin as
+// the number that s has for it. Without s it is passed over.
 func (d *decoder) stamp(s *Store) (hlc oplog.HLC, prev stamp) {
 	hlc = oplog.HLC(d.uint64())
 	if d.byte() == 0 {
@@ -97,7 +98,7 @@ func (d *decoder) stamp(s *Store) (hlc oplog.HLC, prev stamp) {
 	}
 	prev.hlc = oplog.HLC(d.uint64())
 	o := d.origin()
-	if prev.seq = d.uvarint(); d.err == nil {
+	if prev.seq = d.uvarint(); d.err == nil && s != nil {
 		prev.no = s.number(o)
 	}
 	return hlc, prev

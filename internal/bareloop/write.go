@@ -18,13 +18,17 @@ func (s *Store) Write(now time.Time, ops []Op, msg []byte) ([]byte, error) {
 	first := s.clock[n] + 1
 	msg = appendHead(msg, s.own, first, uint64(len(ops)))
 	wall := oplog.HLCAt(now)
+	s.about = s.about[:0]
+	for i := range ops {
+		s.about = append(s.about, ops[i].Key)
+	}
+	if err := s.read(s.about); err != nil {
+		return msg, err
+	}
 	b := s.db.NewBatch()
 	for i := range ops {
 		op := &ops[i]
-		base, err := s.current(op.Key)
-		if err != nil {
-			return msg, err
-		}
+		base := s.batch[string(op.Key)]
 		s.hlc = max(wall, s.hlc+1, base.stamp.hlc+1)
 		st := stamp{hlc: s.hlc, no: n, seq: first + uint64(i)}
 		s.put(b, base, op.Key, op.Value, st, base.stamp)
@@ -39,6 +43,9 @@ func (s *Store) Write(now time.Time, ops []Op, msg []byte) ([]byte, error) {
 func (s *Store) Apply(messages [][]byte, told func(key, value []byte)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := s.readAbout(messages); err != nil {
+		return err
+	}
 	b := s.db.NewBatch()
 	for _, m := range messages {
 		d := decoder{b: m}
@@ -50,10 +57,7 @@ func (s *Store) Apply(messages [][]byte, told func(key, value []byte)) error {
 			if d.err != nil {
 				break
 			}
-			base, err := s.current(key)
-			if err != nil {
-				return err
-			}
+			base := s.batch[string(key)]
 			st := stamp{hlc: hlc, no: n, seq: seq}
 			s.hlc = max(s.hlc, hlc)
 			if s.later(base.stamp, st) {
@@ -70,6 +74,23 @@ func (s *Store) Apply(messages [][]byte, told func(key, value []byte)) error {
 		s.setClock(b, n, first+count-1)
 	}
 	return s.commit(b)
+}
+
+// readAbout reads the rows that the messages are about.
+func (s *Store) readAbout(messages [][]byte) error {
+	s.about = s.about[:0]
+	for _, m := range messages {
+		d := decoder{b: m}
+		_, _, count := d.head()
+		for range count {
+			if d.stamp(nil); d.err != nil {
+				return d.err
+			}
+			s.about = append(s.about, d.bytes())
+			d.bytes()
+		}
+	}
+	return s.read(s.about)
 }
 
 // later reports whether the row with stamp a stays against b.
