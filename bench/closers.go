@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 // closers end what was begun, the last first.
@@ -25,8 +26,8 @@ func (c *closers) begin(dir, name string, start func(dir string) (end func() err
 
 func (c *closers) close() error {
 	var errs []error
-	for i := len(*c) - 1; i >= 0; i-- {
-		errs = append(errs, (*c)[i]())
+	for _, end := range slices.Backward(*c) {
+		errs = append(errs, end())
 	}
 	*c = nil
 	return errors.Join(errs...)

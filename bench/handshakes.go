@@ -115,10 +115,10 @@ func (r *runner) helloer(b *broker) (*helloer, error) {
 // time asks until nothing is missing, then again and again.
 func (h *helloer) time(ctx context.Context, r *runner) (values, error) {
 	digests, err := h.digests(ctx)
+	if err != nil {
+		return nil, err
+	}
 	for {
-		if err != nil {
-			return nil, err
-		}
 		reply, err := h.hello(ctx, digests)
 		if err != nil {
 			return nil, err
@@ -126,7 +126,7 @@ func (h *helloer) time(ctx context.Context, r *runner) (values, error) {
 		if len(reply.Digests) == 0 && len(reply.Unknown) == 0 {
 			break
 		}
-		digests, err = reply.Digests, nil
+		digests = reply.Digests
 	}
 	v, err := r.ask(ctx, func() error {
 		reply, err := h.hello(ctx, digests)

@@ -12,10 +12,14 @@ import (
 // Table prints the report for a person.
 func (rep *Report) Table(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	head := append([]string(nil), columns...)
-	fmt.Fprintln(t, strings.Join(head, "\t"))
+	lines := [][]string{columns}
 	for i := range rep.Rows {
-		fmt.Fprintln(t, strings.Join(rep.Rows[i].cells(), "\t"))
+		lines = append(lines, rep.Rows[i].cells())
+	}
+	for _, cells := range lines {
+		if _, err := io.WriteString(t, strings.Join(cells, "\t")+"\n"); err != nil {
+			return err
+		}
 	}
 	if err := t.Flush(); err != nil {
 		return err

@@ -119,8 +119,8 @@ func (r *runner) measure(ctx context.Context, w *workload, step *Step) (_ []Row,
 		if err := os.Mkdir(dir, 0o750); err != nil {
 			return nil, err
 		}
-		end, err := w.ready(ctx, dir)
-		if err != nil {
+		var end func() error
+		if end, err = w.ready(ctx, dir); err != nil {
 			return nil, fmt.Errorf("%s: %w", title, interrupted(ctx, err))
 		}
 		defer func() { err = errors.Join(err, end(), os.RemoveAll(dir)) }()

@@ -135,24 +135,27 @@ func TestBenchTakesWhatIsAskedFor(t *testing.T) {
 }
 
 func TestInterruptedBenchLeavesNothing(t *testing.T) {
-	dir := t.TempDir()
-	var shown logbook
-	cmd := commandOf(t, "bench", "--only", "initial", "--dir", dir)
-	cmd.Stderr = &shown
-	p := spawn(t, cmd)
-	await(t, patience, "there is data", func() error {
-		stores, err := filepath.Glob(filepath.Join(dir, "replicator-bench-*", "ready", "*", "*", "*"))
-		if len(stores) == 0 {
-			return errors.Join(err, errNotYet)
-		}
-		return err
-	})
-	p.signal(t, syscall.SIGINT)
-	if code := p.wait(t, stopLimit); code != exitFailed {
-		t.Errorf("exit code %d", code)
+	for workload, data := range map[string]string{"initial": "ready/ours/donor/*.sst", "live": "run-*/b/*.log"} {
+		t.Run(workload, func(t *testing.T) {
+			dir := t.TempDir()
+			var shown logbook
+			cmd := commandOf(t, "bench", "--only", workload, "--dir", dir)
+			cmd.Stderr = &shown
+			p := spawn(t, cmd)
+			await(t, patience, "there is data", func() error {
+				if files, err := filepath.Glob(filepath.Join(dir, "replicator-bench-*", data)); len(files) == 0 {
+					return errors.Join(err, errNotYet)
+				}
+				return nil
+			})
+			p.signal(t, syscall.SIGINT)
+			if code := p.wait(t, stopLimit); code != exitFailed {
+				t.Errorf("exit code %d", code)
+			}
+			plainLine(t, shown.String(), workload, "interrupted", "nothing is left")
+			empty(t, dir)
+		})
 	}
-	plainLine(t, shown.String(), "interrupted", "nothing is left")
-	empty(t, dir)
 }
 
 // empty fails the test if there is anything in a folder.

@@ -18,8 +18,8 @@ type benchCmd struct {
 	jsonFlag
 	Markdown   bool           `help:"Print the tables of docs/performance.md."`
 	Quick      bool           `help:"One short round with little data: whether it runs, in seconds. What other flags say beats it."`
-	Only       []string       `placeholder:"NAME" help:"Only these workloads: initial, initial-batches, live, live-both, live-one, propagation, handshake."`
-	Durability []string       `placeholder:"RULE" help:"Only these durabilities: sync, interval."`
+	Only       []string       `placeholder:"NAME" help:"Only these workloads: ${workloads}."`
+	Durability []string       `placeholder:"RULE" help:"Only these durabilities: ${durabilities}."`
 	Rounds     *int           `placeholder:"N" help:"How often each contestant does each work (5)."`
 	Keys       *int           `placeholder:"N" help:"Keys of an initial sync (1000000)."`
 	ValueSize  *int           `placeholder:"BYTES" help:"Bytes of each value (100)."`

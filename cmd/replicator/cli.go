@@ -2,10 +2,12 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/alecthomas/kong"
 
 	"replicator/api"
+	"replicator/bench"
 )
 
 const description = `A master-master key-value store over NATS: every node keeps all data on its own disk, takes writes at any time, alone and offline too, and all copies come to the same state.
@@ -110,6 +112,7 @@ func newParser(c *cli, args []string, io stdio) (*kong.Kong, error) {
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true, WrapUpperBound: 100}),
 		kong.ExplicitGroups([]kong.Group{{Key: "connection", Title: "Connection, as in the nats CLI:"}}),
 		kong.UsageOnError(),
+		kong.Vars{"workloads": strings.Join(bench.Workloads(), ", "), "durabilities": strings.Join(bench.Durabilities(), ", ")},
 		durations,
 	}
 	if file := configFile(args); file != "" {
