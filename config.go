@@ -72,7 +72,8 @@ type Config struct {
 	Prefix string
 	// Version is what the node says of itself to others. Default "dev".
 	Version string
-	// CacheBytes is the size of the store's block cache. Default 32 MiB.
+	// CacheBytes is the size of the store's block cache, beside 32 MiB of what was
+	// written lately. Default 32 MiB.
 	CacheBytes int64
 	// LowWater is below how many free bytes on Dir's disk the node refuses
 	// writes. Default 64 MiB.
