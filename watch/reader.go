@@ -112,7 +112,7 @@ func (r *Reader) Rows(snap *store.Snapshot, fromStart bool, now time.Time) iter.
 				yield(e, err)
 				return
 			}
-			r.meet(&e)
+			r.meet(&e, false)
 			if _, told := r.told[e.Dot()]; told || !bytes.HasPrefix(e.Key, r.prefix) || fromStart && !e.Live(now) {
 				continue
 			}
@@ -142,8 +142,9 @@ func (r *Reader) moveTo(clock oplog.Clock) {
 }
 
 // meet notes a row that the reader is told, or that is passed over since nobody sees it.
-func (r *Reader) meet(e *oplog.Entry) {
-	if r.ahead && !r.behind && e.Stamp.HLC <= r.hadHigh && !r.had.Covers(e.Dot()) {
+// One that goes may be older than what he had under its key even if he had it, too.
+func (r *Reader) meet(e *oplog.Entry, back bool) {
+	if r.ahead && !r.behind && e.Stamp.HLC <= r.hadHigh && (back || !r.had.Covers(e.Dot())) {
 		r.behind, r.pos = true, r.at
 	}
 	r.high = max(r.high, e.Stamp.HLC)
@@ -182,7 +183,7 @@ func (r *Reader) Take(t *Telling) (news bool, err error) {
 	case !t.Back && !r.behind && r.had.Covers(t.Entry.Dot()):
 		return false, nil
 	}
-	r.meet(&t.Entry)
+	r.meet(&t.Entry, t.Back)
 	r.unmarked++
 	r.remember(t.Entry.Dot())
 	return true, nil

@@ -225,6 +225,37 @@ func TestReconcileEndsWatchesWithTokens(t *testing.T) {
 	}
 }
 
+// TestReconcileBelowWhatTheReaderHadEndsTheWatch: a reconcile removes a row that he had, and
+// of whose key he has had a later one that this node has not seen yet. He is told that the
+// row is gone, so a token that covers the later one would keep that from him for ever: he
+// has to begin anew.
+func TestReconcileBelowWhatTheReaderHadEndsTheWatch(t *testing.T) {
+	donor, stale, writer, b := newPlace(t, "a"), newPlace(t, "s"), newPlace(t, "w"), newPlace(t, "b")
+	old := stale.put("k")
+	donor.pull(stale.bucket.Clock(), old)
+	del := donor.del("k")
+	writer.pull(donor.bucket.Clock(), del)
+	newer := writer.put("k")
+	b.pull(writer.bucket.Clock(), newer)
+	first, err := b.reads("")
+	first.heard(err, "k")
+
+	donor.forget()
+	r, err := stale.reads(first.Token())
+	r.heard(err)
+	stale.reconcile(donor)
+	if err := r.follow(); !errors.Is(err, watch.ErrTokenExpired) {
+		t.Errorf("he reads on, told %v, %v", r.told, err)
+	}
+	if r.heard(nil, "k deleted"); r.Position().Covers(newer.Dot()) {
+		t.Errorf("the token of %v covers what he has no row of", r.Position())
+	}
+	again, err := stale.reads("")
+	again.heard(err)
+	stale.pull(writer.bucket.Clock(), newer)
+	again.heard(again.follow(), "k")
+}
+
 // TestNodeThatIsBehindTellsAgain: a reader that begins where a key is deleted knows
 // nothing of it. Elsewhere he is told an older row of the key: then he has to hear of the
 // delete, there or wherever he goes on. Found by seed 1729 of the histories with readers.
