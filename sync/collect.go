@@ -9,21 +9,27 @@ import (
 // A report is what a member said of itself: the durable clock of a bucket, and
 // the timestamp that all its later writes are above. Rule G1.
 type report struct {
-	clock oplog.Clock // shared by all that reported this very clock
+	clock oplog.Clock
+	hash  uint64 // of clock, if it is one of ours; 0: not known
 	floor oplog.HLC
 }
 
 // noteReport takes a digest as a report if its clock is the one of our own
 // durable state: then we know which it is.
 func (e *Engine) noteReport(pd *peerDigest, d oplog.Digest) {
-	own, clock := e.store.DurableState(d.Bucket)
-	if own.Clock == d.Clock {
-		pd.report = &report{clock: clock, floor: d.Floor}
-		pd.unlikeSince = time.Time{}
+	if e.store.Durable(d.Bucket).Clock != d.Clock {
+		if pd.unlikeSince.IsZero() {
+			pd.unlikeSince = e.now
+		}
 		return
 	}
-	if pd.unlikeSince.IsZero() {
-		pd.unlikeSince = e.now
+	pd.unlikeSince = time.Time{}
+	if r := pd.report; r != nil && r.hash == d.Clock && d.Clock != 0 {
+		r.floor = d.Floor // as in most beats: a clock of thousands is not copied for each
+		return
+	}
+	if own, clock := e.store.DurableState(d.Bucket); own.Clock == d.Clock { // else it just moved: the next beat tells
+		pd.report = &report{clock: clock, hash: own.Clock, floor: d.Floor}
 	}
 }
 
