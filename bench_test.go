@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"replicator"
 )
 
@@ -197,7 +199,9 @@ func heap() int64 {
 }
 
 // BenchmarkWatchBesideLoad tells how long a change of one bucket takes to a reader at
-// the other master while another bucket takes that many puts a second.
+// the other master while another bucket takes that many puts a second. In the same run
+// goes a message of bare NATS, with no disk and none of our code in its way: what it
+// waits for are the cores.
 func BenchmarkWatchBesideLoad(b *testing.B) {
 	for _, load := range []int{0, 20_000} {
 		for _, batch := range []int{1, 100} {
@@ -241,7 +245,16 @@ func watchBesideLoad(b *testing.B, load, batch int) {
 			}
 		}
 	})
-	var took []time.Duration
+	var took, bareTook []time.Duration
+	bare := bareMessage(b, s.ClientURL())
+	writers.Go(func() {
+		tick := time.NewTicker(5 * time.Millisecond)
+		defer tick.Stop()
+		for ctx.Err() == nil {
+			<-tick.C
+			bareTook = append(bareTook, bare())
+		}
+	})
 	tick := time.NewTicker(5 * time.Millisecond) // 200 a second
 	defer tick.Stop()
 	for b.Loop() {
@@ -255,13 +268,49 @@ func watchBesideLoad(b *testing.B, load, batch int) {
 	rate := float64(taken.Load()) / time.Since(began).Seconds()
 	stop()
 	writers.Wait()
-	slices.Sort(took)
-	at := func(share float64) float64 {
-		return float64(took[int(share*float64(len(took)-1))].Microseconds()) / 1000
-	}
-	b.ReportMetric(at(0.5), "p50-ms")
-	b.ReportMetric(at(0.99), "p99-ms")
+	b.ReportMetric(quantile(took, 0.5), "p50-ms")
+	b.ReportMetric(quantile(took, 0.99), "p99-ms")
+	b.ReportMetric(quantile(bareTook, 0.5), "bare-p50-ms")
+	b.ReportMetric(quantile(bareTook, 0.99), "bare-p99-ms")
 	b.ReportMetric(rate, "puts/s")
+}
+
+// bareMessage returns what sends one message from a connection to another and tells how
+// long it took.
+func bareMessage(b *testing.B, url string) func() time.Duration {
+	b.Helper()
+	from, err := nats.Connect(url)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(from.Close)
+	to, err := nats.Connect(url)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(to.Close)
+	arrived := make(chan struct{}, 1)
+	if _, err := to.Subscribe("bare", func(*nats.Msg) { arrived <- struct{}{} }); err != nil {
+		b.Fatal(err)
+	}
+	if err := to.Flush(); err != nil {
+		b.Fatal(err)
+	}
+	return func() time.Duration {
+		began := time.Now()
+		if err := from.Publish("bare", benchValue); err != nil {
+			b.Error(err)
+			return 0
+		}
+		<-arrived
+		return time.Since(began)
+	}
+}
+
+// quantile is in milliseconds; it sorts the list.
+func quantile(list []time.Duration, share float64) float64 {
+	slices.Sort(list)
+	return float64(list[int(share*float64(len(list)-1))].Microseconds()) / 1000
 }
 
 // keepPutting writes rate keys a second, in batches.
